@@ -1,0 +1,106 @@
+"""What the verbs share: JSON files, progress bars, devices and ranks."""
+
+import argparse
+import contextlib
+import json
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sciml_zoo._files import write_atomically
+from sciml_zoo.errors import InputError
+
+if TYPE_CHECKING:
+    from sciml_zoo.training.backend import Backend
+
+__all__ = ["add_json_option", "choose_device", "join_ranks", "progress_bar", "write_json"]
+
+
+def add_json_option(parser: argparse.ArgumentParser) -> None:
+    """Adds ``--json FILE``, whose directory must exist before any work is done.
+
+    Args:
+        parser: the verb's parser.
+    """
+    parser.add_argument("--json", type=_writable, metavar="FILE", help="also write the result to a JSON file")
+
+
+def _writable(text: str) -> Path:
+    path = Path(text)
+    if not path.absolute().parent.is_dir():
+        raise argparse.ArgumentTypeError(f"{path.parent}: no such directory; create it first")
+    if path.is_dir():
+        raise argparse.ArgumentTypeError(f"{path} is a directory; give a file name")
+    return path
+
+
+def write_json(path: Path | None, content: Any) -> None:
+    """Writes a result, if a file was asked for.
+
+    Args:
+        path: the file, or None.
+        content: what JSON can hold.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    if path is None:
+        return
+    try:
+        write_atomically(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+    except OSError as error:
+        raise InputError(f"--json {path}: cannot be written: {error.strerror}") from error
+
+
+def choose_device(name: str) -> str:
+    """Turns ``auto`` into ``cuda`` where there is a GPU.
+
+    Args:
+        name: ``auto``, or any name that torch knows.
+
+    Returns:
+        A device that can be used.
+
+    Raises:
+        InputError: there is no such device.
+    """
+    import torch
+
+    if name == "auto":
+        name = f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(f"--device {name}: cannot be used here ({error}); `--device cpu` always can") from None
+    return name
+
+
+def join_ranks() -> "Backend | None":
+    """Returns the group of processes that torchrun started; None for a process on its own."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        return None
+    from sciml_zoo.training import TrainerConfig
+    from sciml_zoo.training.backend import Backend
+
+    return Backend(TrainerConfig())
+
+
+@contextlib.contextmanager
+def progress_bar(description: str, *, shown: bool = True) -> Iterator[Callable[[int, int], None]]:
+    """Shows a bar with the time left on standard error.
+
+    Args:
+        description: what is being done.
+        shown: False on ranks other than the first.
+
+    Yields:
+        The function to call with the number of items done and in total.
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True, disable=not shown) as bars:
+        task = bars.add_task(description, total=None)
+        yield lambda done, total: bars.update(task, completed=done, total=total)

@@ -1,0 +1,93 @@
+"""``train``: a recipe in, a run folder with a checkpoint out."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from sciml_zoo.cli.output import add_json_option, write_json
+from sciml_zoo.errors import InputError
+
+__all__ = ["add_parser"]
+
+
+def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Adds ``train``.
+
+    Args:
+        subparsers: of the main parser.
+    """
+    verb = subparsers.add_parser(
+        "train",
+        help="train a model from a recipe",
+        description="Train a model from a YAML recipe. Any value of the recipe can be changed on the command line, "
+        "such as --data.train mine.xyz or --model.n_radial 32. Under torchrun, all ranks share the work.",
+    )
+    verb.add_argument("recipe", type=Path, metavar="RECIPE", help="for example scripts/recipes/gto_potential.yaml")
+    verb.add_argument("--out", type=Path, required=True, metavar="DIR", help="the run folder")
+    verb.add_argument("--resume", action="store_true", help="go on from DIR/last")
+    add_json_option(verb)
+    verb.set_defaults(run=_train, takes_options=True)
+
+
+def _train(args: argparse.Namespace) -> int:
+    from rich.console import Console
+    from rich.table import Table
+
+    from sciml_zoo.training.recipe import read_architecture, read_recipe
+    from sciml_zoo.zoo.registry import get_architecture, load_domain
+
+    if args.out.exists() and not args.out.is_dir():
+        raise InputError(f"--out {args.out}: is a file; give a directory")
+    architecture = get_architecture(read_architecture(args.recipe, args.extra))
+    domain = load_domain(architecture.domain)
+    recipe: Any = read_recipe(domain.recipe_type(architecture.name), args.recipe, args.extra)
+    _refuse_to_overwrite(args.out, args.resume)
+    prepared = domain.prepare(recipe)
+
+    from sciml_zoo.training import ProgressBar, Trainer
+
+    trainer = Trainer(prepared.recipe.trainer, directory=args.out, callbacks=[ProgressBar()], recipe=prepared.recipe)
+    console = Console(quiet=not trainer.is_main)
+    notes = Table("chosen from the data", "", box=None, pad_edge=False, show_header=True, header_style="bold")
+    for name, text in prepared.notes.items():
+        notes.add_row(name, text)
+    console.print(notes)
+    result = trainer.fit(
+        prepared.task, prepared.recipe.optimizer, prepared.train, prepared.validation, resume=args.resume
+    )
+    if not trainer.is_main:
+        return 0
+    summary = {
+        "stopped_because": result.stopped_because,
+        "step": result.step,
+        "epoch": result.epoch,
+        "seconds": result.seconds,
+        "best": result.best,
+        "monitor": prepared.recipe.trainer.monitor,
+        "metrics": result.metrics,
+        "checkpoint": str(args.out / "best"),
+        "chosen_from_data": prepared.notes,
+    }
+    write_json(args.json, summary)
+    table = Table("validation", "", box=None, pad_edge=False, header_style="bold")
+    for name, value in result.metrics.items():
+        table.add_row(name, f"{value:.4g}")
+    console.print(table)
+    console.print(
+        f"{result.step} steps in {result.seconds:.0f} s, stopped by {result.stopped_because}; "
+        f"best {prepared.recipe.trainer.monitor} {result.best:.4g}",
+        highlight=False,
+    )
+    console.print(
+        f"load it with sciml_zoo.load_model('local-dir:{args.out / 'best'}')", highlight=False, soft_wrap=True
+    )
+    return 0
+
+
+def _refuse_to_overwrite(directory: Path, resume: bool) -> None:
+    from sciml_zoo.training import has_checkpoint
+
+    if has_checkpoint(directory) and not resume:
+        raise InputError(f"{directory} already holds a run: add --resume to go on with it, or choose another --out")
+    if resume and not has_checkpoint(directory):
+        raise InputError(f"{directory} holds no checkpoint to resume from; start without --resume")

@@ -1,0 +1,14 @@
+"""Optimizers from physics and biology: plain :class:`torch.optim.Optimizer` subclasses for any model.
+
+Example:
+    >>> import torch
+    >>> from sciml_zoo.optim import Muon
+    >>> model = torch.nn.Linear(3, 2)
+    >>> optimizer = Muon.from_model(model, lr=1e-2)
+    >>> model(torch.ones(3)).sum().backward()
+    >>> optimizer.step()
+"""
+
+from sciml_zoo.optim.muon import Muon, orthogonalise
+
+__all__ = ["Muon", "orthogonalise"]

@@ -1,0 +1,191 @@
+"""Predictions and scores for whole files, shared over ranks.
+
+Structures are cut into the same chunks whatever the number of ranks, and each chunk is computed by one rank: the output
+does not depend on how many there are.
+"""
+
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import ase.io
+import torch
+from ase import Atoms
+from ase.calculators.singlepoint import SinglePointCalculator
+from ase.stress import full_3x3_to_voigt_6_stress
+
+from sciml_zoo.errors import InputError
+from sciml_zoo.potentials.data import collate, energy_of, forces_of, model_inputs, read_structures, to_graph
+from sciml_zoo.potentials.metrics import EnergyForceErrors
+from sciml_zoo.potentials.potential import Potential
+
+__all__ = ["Ranks", "evaluate", "predict", "predict_structures"]
+
+# Each chunk is one batch: small enough for any memory, large enough to use a GPU.
+_CHUNK = 32
+
+
+class Ranks(Protocol):
+    """What is needed of a group of processes; :class:`sciml_zoo.training.backend.Backend` has it."""
+
+    rank: int
+    world_size: int
+
+    def gather(self, value: Any) -> list[Any]:
+        """Returns the values of all ranks."""
+
+
+def predict_structures(
+    model: Potential,
+    structures: Sequence[Atoms],
+    *,
+    where: str = "structures",
+    device: str | torch.device = "cpu",
+    ranks: Ranks | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> list[dict[str, Any]]:
+    """Computes energy, forces and, for periodic structures, stress.
+
+    Args:
+        model: the potential.
+        structures: the structures.
+        where: names their source in messages.
+        device: where to compute.
+        ranks: the processes that share the work.
+        on_progress: called with the number of structures done by this rank, and its total.
+
+    Returns:
+        For every structure ``energy`` (eV), ``forces`` [N, 3] (eV/Å) and, if periodic in all directions, ``stress``
+        [6] (eV/Å³, Voigt); on all ranks.
+
+    Raises:
+        InputError: a structure has an element that the model has not seen.
+    """
+    for frame, atoms in enumerate(structures):
+        model.check_elements(atoms.numbers, f"{where}, frame {frame}")
+    rank, world_size = (ranks.rank, ranks.world_size) if ranks else (0, 1)
+    model = model.to(device).eval()
+    starts = range(0, len(structures), _CHUNK)
+    mine = starts[rank::world_size]
+    done: dict[int, list[dict[str, Any]]] = {}
+    total = sum(len(structures[start : start + _CHUNK]) for start in mine)
+    for start in mine:
+        done[start] = _predict_chunk(model, structures[start : start + _CHUNK], device)
+        if on_progress is not None:
+            on_progress(sum(map(len, done.values())), total)
+    if ranks is not None:
+        done = {start: chunk for part in ranks.gather(done) for start, chunk in part.items()}
+    return [prediction for start in starts for prediction in done[start]]
+
+
+def _predict_chunk(model: Potential, chunk: Sequence[Atoms], device: str | torch.device) -> list[dict[str, Any]]:
+    periodic = all(atoms.pbc.all() for atoms in chunk)
+    batch = collate([to_graph(atoms, model.cutoff) for atoms in chunk]).to(device)
+    output = {name: value.cpu() for name, value in model(**model_inputs(batch), stress=periodic).items()}
+    forces = output["forces"].double().split([len(atoms) for atoms in chunk])
+    predictions: list[dict[str, Any]] = [
+        {"energy": float(energy), "forces": force.numpy()}
+        for energy, force in zip(output["energy"], forces, strict=True)
+    ]
+    if periodic:
+        for prediction, stress in zip(predictions, output["stress"].double().numpy(), strict=True):
+            prediction["stress"] = full_3x3_to_voigt_6_stress(stress)
+    return predictions
+
+
+def evaluate(
+    model: Potential,
+    path: str | Path,
+    *,
+    device: str | torch.device = "cpu",
+    ranks: Ranks | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
+    energy_key: str = "energy",
+    forces_key: str = "forces",
+) -> dict[str, float]:
+    """Scores a potential on a file of structures with energies and forces.
+
+    Args:
+        model: the potential.
+        path: the file; see :func:`read_structures`.
+        device: where to compute.
+        ranks: the processes that share the work.
+        on_progress: called with the number of structures done by this rank, and its total.
+        energy_key: name of the energies in the file.
+        forces_key: name of the forces in the file.
+
+    Returns:
+        ``n``, ``energy_mae_mev``, ``energy_rmse_mev``, ``force_mae_mev_per_a``, ``force_rmse_mev_per_a``.
+
+    Raises:
+        InputError: naming file, frame and atom of what is wrong.
+    """
+    structures = read_structures(path, energy=True, forces=True, energy_key=energy_key, forces_key=forces_key)
+    predictions = predict_structures(
+        model, structures, where=str(path), device=device, ranks=ranks, on_progress=on_progress
+    )
+    errors = EnergyForceErrors(torch.device("cpu"))
+    for atoms, prediction in zip(structures, predictions, strict=True):
+        predicted = {
+            "energy": torch.tensor([prediction["energy"]], dtype=torch.float64),
+            "forces": torch.from_numpy(prediction["forces"]),
+        }
+        energy = torch.tensor([energy_of(atoms, str(path), energy_key)], dtype=torch.float64)
+        errors.update(predicted, energy, torch.from_numpy(forces_of(atoms, str(path), forces_key)))
+    return errors.compute()
+
+
+def predict(
+    model: Potential,
+    source: str | Path,
+    target: str | Path,
+    *,
+    device: str | torch.device = "cpu",
+    ranks: Ranks | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> int:
+    """Predicts every structure of a file and writes them, with the predictions, as extxyz.
+
+    Args:
+        model: the potential.
+        source: any structure file that ASE reads; labels in it are replaced.
+        target: the extxyz file to write; it appears, or replaces an older one, when it is complete.
+        device: where to compute.
+        ranks: the processes that share the work; the first writes.
+        on_progress: called with the number of structures done by this rank, and its total.
+
+    Returns:
+        The number of structures.
+
+    Raises:
+        InputError: naming file, frame and atom of what is wrong, or a target that cannot be written.
+    """
+    source, target = Path(source), Path(target)
+    if target.suffix not in {".xyz", ".extxyz"}:
+        raise InputError(f"{target}: predictions are written as extxyz; give a name that ends in .xyz or .extxyz")
+    if not target.parent.is_dir():
+        raise InputError(f"{target.parent}: no such directory; create it first")
+    if target.exists() and source.exists() and target.samefile(source):
+        raise InputError(f"{target}: the output would overwrite the input; choose another name")
+    structures = read_structures(source)
+    predictions = predict_structures(
+        model, structures, where=str(source), device=device, ranks=ranks, on_progress=on_progress
+    )
+    if ranks is None or ranks.rank == 0:
+        _write(structures, predictions, target)
+    return len(structures)
+
+
+def _write(structures: Sequence[Atoms], predictions: Sequence[dict[str, Any]], target: Path) -> None:
+    frames = []
+    for atoms, prediction in zip(structures, predictions, strict=True):
+        frame = atoms.copy()
+        frame.info = {key: value for key, value in frame.info.items() if key not in {"energy", "stress"}}
+        frame.arrays.pop("forces", None)
+        frame.calc = SinglePointCalculator(frame, **prediction)
+        frames.append(frame)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as aside:
+        written = Path(aside) / target.name
+        ase.io.write(written, frames, format="extxyz")
+        written.replace(target)

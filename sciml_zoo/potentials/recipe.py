@@ -1,0 +1,220 @@
+"""From a recipe to a task ready for the trainer: reads structures, and derives from them what is not given."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from ase import Atoms
+from ase.data import chemical_symbols
+from torch_geometric.data import Data
+
+from sciml_zoo.datasets import dataset_file
+from sciml_zoo.errors import InputError
+from sciml_zoo.potentials.data import collate, energy_of, forces_of, model_inputs, neighbours, read_structures, to_graph
+from sciml_zoo.potentials.model import GTOConfig, GTOPotential, RadialConfig, RadialPotential
+from sciml_zoo.potentials.potential import Potential
+from sciml_zoo.potentials.task import LossConfig, PotentialTask
+from sciml_zoo.training.recipe import OptimizerConfig, TrainerConfig
+
+__all__ = ["DataConfig", "GTORecipe", "PreparedTraining", "RadialRecipe", "prepare", "recipe_type"]
+
+# A molecule's cutoff need not exceed the molecule, and a crystal's should hold a few shells.
+_MOLECULE_CUTOFF = 5.0
+_CRYSTAL_CUTOFFS = (4.0, 6.0)
+_CRYSTAL_NEIGHBOURS = 40.0
+_CALIBRATION_STRUCTURES = 64
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Training data of a potential.
+
+    Attributes:
+        train: a structure file with energies (eV) and forces (eV/Å), or ``dataset:NAME/FILE`` from the catalogue.
+        validation: the same; None: a random part of ``train``.
+        validation_fraction: that part, in (0, 1).
+        isolated_atoms: a file of single atoms whose energies are the atomic shifts to start from.
+        energy_key: name of the energies in the files.
+        forces_key: name of the forces in the files.
+    """
+
+    train: str
+    validation: str | None = None
+    validation_fraction: float = 0.05
+    isolated_atoms: str | None = None
+    energy_key: str = "energy"
+    forces_key: str = "forces"
+
+    def __post_init__(self) -> None:
+        if not 0 < self.validation_fraction < 1:
+            raise InputError(f"validation_fraction must lie between 0 and 1, got {self.validation_fraction}")
+
+
+@dataclass(frozen=True)
+class _Recipe:
+    """What the recipes of all potentials have in common."""
+
+    architecture: str
+    data: DataConfig
+    seed: int = 0
+    loss: LossConfig = field(default_factory=LossConfig)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    trainer: TrainerConfig = field(default_factory=TrainerConfig)
+    card: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class GTORecipe(_Recipe):
+    """How a :class:`GTOPotential` is trained."""
+
+    model: GTOConfig = field(default_factory=GTOConfig)
+
+
+@dataclass(frozen=True)
+class RadialRecipe(_Recipe):
+    """How a :class:`RadialPotential` is trained."""
+
+    model: RadialConfig = field(default_factory=RadialConfig)
+
+
+_RECIPES: dict[str, type[GTORecipe] | type[RadialRecipe]] = {
+    "gto_potential": GTORecipe,
+    "radial_potential": RadialRecipe,
+}
+
+
+@dataclass(frozen=True)
+class PreparedTraining:
+    """Everything that ``Trainer.fit`` takes.
+
+    Attributes:
+        recipe: the recipe with all that was derived from the data filled in.
+        task: model and loss.
+        train: training graphs.
+        validation: validation graphs.
+        notes: what was chosen from the data, name → text, for the user to see.
+    """
+
+    recipe: GTORecipe | RadialRecipe
+    task: PotentialTask
+    train: list[Data]
+    validation: list[Data]
+    notes: dict[str, str]
+
+
+def recipe_type(architecture: str) -> type[GTORecipe] | type[RadialRecipe]:
+    """Returns the recipe dataclass of an architecture of this domain."""
+    return _RECIPES[architecture]
+
+
+def prepare(recipe: GTORecipe | RadialRecipe) -> PreparedTraining:
+    """Reads the data, splits it, chooses cutoff, elements, shifts and scale, and builds the model.
+
+    Args:
+        recipe: the recipe; its seed decides the split and the initial weights.
+
+    Returns:
+        All that the trainer needs.
+
+    Raises:
+        InputError: data that cannot be read, too few structures to split, or elements that the recipe excludes.
+    """
+    train, validation = _split(recipe)
+    present = sorted({int(z) for atoms in [*train, *validation] for z in atoms.numbers})
+    elements = tuple(present) if recipe.model.elements is None else tuple(recipe.model.elements)
+    missing = [chemical_symbols[z] for z in present if z not in elements]
+    if missing:
+        raise InputError(f"data has {', '.join(missing)}, but model.elements does not: add them or leave it out")
+    cutoff = _choose_cutoff(train) if recipe.model.cutoff is None else recipe.model.cutoff
+    model_config = dataclasses.replace(recipe.model, elements=elements, cutoff=cutoff)
+    torch.manual_seed(recipe.seed)
+    model: Potential = (
+        GTOPotential(model_config) if isinstance(model_config, GTOConfig) else RadialPotential(model_config)
+    )
+    shifts, scale = _shifts_and_scale(train, elements, recipe.data)
+    model.shifts.copy_(torch.from_numpy(shifts))
+    model.scale.fill_(scale)
+    keys = {"energy_key": recipe.data.energy_key, "forces_key": recipe.data.forces_key}
+    train_graphs = [to_graph(atoms, cutoff, labels=True, **keys) for atoms in train]
+    validation_graphs = [to_graph(atoms, cutoff, labels=True, **keys) for atoms in validation]
+    model.calibrate(**model_inputs(collate(train_graphs[:_CALIBRATION_STRUCTURES])))
+    edges = sum(graph.num_edges for graph in train_graphs) / sum(graph.num_nodes for graph in train_graphs)
+    notes = {
+        "structures": f"{len(train)} for training, {len(validation)} for validation",
+        "elements": ", ".join(chemical_symbols[z] for z in elements),
+        "cutoff": f"{cutoff:.2f} Å, {edges:.1f} neighbours per atom",
+        "energy shifts": ", ".join(f"{chemical_symbols[z]} {e:.3f} eV" for z, e in zip(elements, shifts, strict=True)),
+        "energy scale": f"{scale:.4f} eV per atom (rms force in eV/Å)",
+        "parameters": f"{sum(p.numel() for p in model.parameters()):,}",
+    }
+    resolved = dataclasses.replace(recipe, model=model_config)  # type: ignore[arg-type]
+    return PreparedTraining(resolved, PotentialTask(model, recipe.loss), train_graphs, validation_graphs, notes)
+
+
+def locate(reference: str) -> Path:
+    """Finds a data file named in a recipe.
+
+    Args:
+        reference: a path, or ``dataset:NAME/FILE``.
+
+    Returns:
+        The local file.
+
+    Raises:
+        InputError: a ``dataset:`` reference without a file.
+    """
+    if not reference.startswith("dataset:"):
+        return Path(reference)
+    name, _, file = reference.removeprefix("dataset:").partition("/")
+    if not file:
+        raise InputError(f"{reference!r}: name a file too, as in dataset:rmd17_ethanol/train.xyz")
+    return dataset_file(name, file)
+
+
+def _split(recipe: GTORecipe | RadialRecipe) -> tuple[list[Atoms], list[Atoms]]:
+    keys = {"energy_key": recipe.data.energy_key, "forces_key": recipe.data.forces_key}
+    structures = read_structures(locate(recipe.data.train), energy=True, forces=True, **keys)
+    if recipe.data.validation is not None:
+        return structures, read_structures(locate(recipe.data.validation), energy=True, forces=True, **keys)
+    n_validation = max(1, round(recipe.data.validation_fraction * len(structures)))
+    if len(structures) - n_validation < 1:
+        raise InputError(f"{recipe.data.train}: {len(structures)} structure(s) cannot be split; give at least 2")
+    order = np.random.default_rng(recipe.seed).permutation(len(structures))
+    shuffled = [structures[i] for i in order]
+    return shuffled[n_validation:], shuffled[:n_validation]
+
+
+def _choose_cutoff(structures: Sequence[Atoms]) -> float:
+    """Returns 5 Å or the largest molecule; for crystals the radius of 40 neighbours, between 4 and 6 Å."""
+    sample = structures[:: max(1, len(structures) // 50)]
+    if not any(atoms.pbc.any() for atoms in sample):
+        largest = max(float(atoms.get_all_distances().max()) for atoms in sample)
+        return round(min(_MOLECULE_CUTOFF, max(largest + 0.5, 1.0)), 2)
+    low, high = _CRYSTAL_CUTOFFS
+    counts = [len(neighbours(atoms, high, "i")[0]) / len(atoms) for atoms in sample]
+    radius = high * (_CRYSTAL_NEIGHBOURS / max(float(np.mean(counts)), 1.0)) ** (1 / 3)
+    return round(float(np.clip(radius, low, high)), 2)
+
+
+def _shifts_and_scale(
+    structures: Sequence[Atoms], elements: tuple[int, ...], config: DataConfig
+) -> tuple[np.ndarray, float]:
+    """Returns least-squares atomic energies, nearest to the isolated atoms if given, and the rms force component."""
+    counts = np.array([[np.count_nonzero(atoms.numbers == z) for z in elements] for atoms in structures], float)
+    energies = np.array([energy_of(atoms, "train", config.energy_key) for atoms in structures])
+    start = np.zeros(len(elements))
+    if config.isolated_atoms is not None:
+        path = locate(config.isolated_atoms)
+        for frame, atoms in enumerate(read_structures(path, energy=True, energy_key=config.energy_key)):
+            if len(atoms) != 1:
+                raise InputError(f"{path}, frame {frame}: expected a single atom, found {len(atoms)}")
+            if atoms.numbers[0] in elements:
+                start[elements.index(int(atoms.numbers[0]))] = energy_of(atoms, str(path), config.energy_key)
+    shifts = start + np.linalg.lstsq(counts, energies - counts @ start, rcond=1e-8)[0]
+    forces = np.concatenate([forces_of(atoms, "train", config.forces_key).ravel() for atoms in structures])
+    rms = float(np.sqrt(np.mean(np.square(forces))))
+    return shifts, rms if rms > 0 else 1.0
