@@ -1,11 +1,11 @@
 """What the common trainer costs beyond a bare PyTorch loop that does the same mathematics.
 
-Both train energies and forces of a network on the same batches in the same order, with AdamW, gradient clipping and an
-exponential moving average. They alternate step by step in one process, so that other load on the machine slows both;
-times are summed over blocks of 20 steps, each with one line of the log, and the
+Both train the GTO potential of the shipped ethanol recipe, energies and forces, on the same batches in the same order,
+with AdamW, gradient clipping and an exponential moving average. They alternate step by step in one process, so that
+other load on the machine slows both; times are summed over blocks of 20 steps, each with one line of the log, and the
 median of the ratios is reported.
 
-    OMP_NUM_THREADS=1 python benchmarks/training/overhead.py [--blocks 30] [--width 512]
+    OMP_NUM_THREADS=1 python -m benchmarks.training.overhead [--blocks 30]
 """
 
 import argparse
@@ -15,7 +15,7 @@ import platform
 import statistics
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,55 +23,24 @@ import lightning_fabric
 import torch
 from rich.console import Console
 from rich.table import Table
-from torch import Tensor, nn
+from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from sciml_zoo.training import OptimizerConfig, StepOutput, Task, Trainer, TrainerConfig
+from sciml_zoo.potentials import GTOConfig
+from sciml_zoo.potentials.recipe import DataConfig, GTORecipe, prepare
+from sciml_zoo.potentials.task import LossConfig, PotentialTask
+from sciml_zoo.training import OptimizerConfig, Trainer, TrainerConfig
 from sciml_zoo.training.order import DataOrder
 from sciml_zoo.training.state import derived_seed
 
-BATCH = 32
+BATCH = 5
 BLOCK = 20
 CLIP = 1.0
 DECAY = 0.99
 OPTIMIZER = OptimizerConfig(name="adamw", learning_rate=1e-3)
 
 
-class ForceTask(Task):
-    """Energies of 27 coordinates, and forces by automatic differentiation."""
-
-    def __init__(self, model: nn.Module) -> None:
-        self.model = model
-
-    def collate(self, samples: list[tuple[Tensor, Tensor, Tensor]]) -> tuple[Tensor, ...]:
-        """Returns positions [batch, 27], energies [batch] and forces [batch, 27]."""
-        return tuple(torch.stack(column) for column in zip(*samples, strict=True))
-
-    def loss(self, batch: tuple[Tensor, ...]) -> Tensor:
-        """Returns the mean squared error of energies and forces."""
-        positions, energies, forces = batch
-        positions = positions.detach().requires_grad_()
-        predicted = self.model(positions)[:, 0]
-        (gradient,) = torch.autograd.grad(predicted.sum(), positions, create_graph=True)
-        return (predicted - energies).square().mean() + (gradient + forces).square().mean()
-
-    def steps(self, batch: tuple[Tensor, ...]) -> Iterator[StepOutput]:
-        """Yields the loss of a batch.
-
-        Args:
-            batch: from ``collate``.
-
-        Yields:
-            One step.
-        """
-        yield StepOutput(self.loss(batch), len(batch[1]))
-
-    def evaluate(self, batches: Iterable[Any]) -> dict[str, float]:
-        """Returns the loss summed over batches."""
-        return {"loss": float(sum(self.loss(batch).item() for batch in batches))}
-
-
-def bare_loop(task: ForceTask, samples: list[Any], seed: int) -> Iterator[None]:
+def bare_loop(task: PotentialTask, samples: list[Any], seed: int) -> Iterator[None]:
     """Takes a step of the same training, written by hand, each time it is asked to go on.
 
     Args:
@@ -89,7 +58,7 @@ def bare_loop(task: ForceTask, samples: list[Any], seed: int) -> Iterator[None]:
     while True:
         batch = task.collate([samples[index] for index in order.batch()])
         optimizer.zero_grad(set_to_none=True)
-        task.loss(batch).backward()
+        next(iter(task.steps(batch))).loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), CLIP)
         optimizer.step()
         average.update_parameters(model)
@@ -132,18 +101,20 @@ def main() -> None:
     """Runs the comparison, prints the table and writes the JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--blocks", type=int, default=30)
-    parser.add_argument("--width", type=int, default=512)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "overhead.json")
     arguments = parser.parse_args()
-    torch.manual_seed(arguments.seed)
-    width = arguments.width
-    layers = [nn.Linear(27, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU()]
-    model = nn.Sequential(*layers, nn.Linear(width, 1))
-    positions = torch.randn(512, 27)
-    samples = [(r, r.square().sum() / 54, -r / 27) for r in positions]
+    recipe = GTORecipe(
+        "gto_potential",
+        DataConfig("dataset:samples/ethanol_nms.xyz"),
+        seed=arguments.seed,
+        model=GTOConfig(cutoff=5.0),
+        loss=LossConfig(kind="squared"),
+    )
+    prepared = prepare(recipe)
+    model, samples = prepared.task.model, prepared.train
 
-    tasks = [ForceTask(copy.deepcopy(model)) for _ in range(2)]
+    tasks = [PotentialTask(copy.deepcopy(model), recipe.loss) for _ in range(2)]
     steps = BLOCK * (arguments.blocks + 1)  # the first block warms up
     config = TrainerConfig(
         max_steps=steps,
@@ -172,7 +143,7 @@ def main() -> None:
         "overhead_percent_quartiles": [100 * (q - 1) for q in statistics.quantiles(ratios, n=4)],
         "blocks": arguments.blocks,
         "steps_per_block": BLOCK,
-        "width": width,
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "seed": arguments.seed,
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,

@@ -2,12 +2,11 @@
 
 import argparse
 import contextlib
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sciml_zoo._files import write_atomically
+from sciml_zoo.cli.output import write_json
 from sciml_zoo.datasets import (
     DataFile,
     Dataset,
@@ -18,7 +17,7 @@ from sciml_zoo.datasets import (
     get_dataset,
     list_datasets,
 )
-from sciml_zoo.errors import InputError, nearest
+from sciml_zoo.errors import nearest
 
 if TYPE_CHECKING:
     from sciml_zoo.datasets.locate import FileProgress
@@ -83,8 +82,7 @@ def _list(args: argparse.Namespace) -> int:
         names = [dataset.name for dataset in list_datasets(domain=args.domain)]
         raise UnknownDatasetError(f"no data set matches {args.pattern!r}; {nearest(args.pattern.strip('*?'), names)}")
     rows = [_row(dataset) for dataset in datasets]
-    if args.json is not None:
-        _write_json(args.json, rows)
+    write_json(args.json, rows)
     console = Console()
     table = Table(box=None, header_style="bold", pad_edge=False, expand=console.width >= _WIDE)
     for heading in ("name", "domain", "size", "where"):
@@ -98,13 +96,6 @@ def _list(args: argparse.Namespace) -> int:
         table.add_row(*cells, *([dataset.summary] if table.expand else []))
     console.print(table)
     return 0
-
-
-def _write_json(path: Path, rows: list[dict[str, object]]) -> None:
-    try:
-        write_atomically(path, json.dumps(rows, indent=2, ensure_ascii=False) + "\n")
-    except OSError as error:
-        raise InputError(f"--json {path}: cannot be written: {error.strerror}") from error
 
 
 @contextlib.contextmanager

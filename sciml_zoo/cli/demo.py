@@ -64,7 +64,7 @@ def _demo(args: argparse.Namespace) -> int:
     for part in reports:
         for table in part.tables:
             _show(console, table)
-    console.print(f"report written to {path}", highlight=False, soft_wrap=True)
+    console.print(f"report written to {path}", markup=False, highlight=False, soft_wrap=True)
     return 0
 
 

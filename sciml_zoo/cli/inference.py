@@ -6,7 +6,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from sciml_zoo.cli.output import add_json_option, choose_device, join_ranks, progress_bar, write_json
+from sciml_zoo.cli.output import (
+    add_json_option,
+    choose_device,
+    join_ranks,
+    output_file,
+    plain_console,
+    progress_bar,
+    write_json,
+)
 from sciml_zoo.errors import InputError, nearest
 
 __all__ = ["add_parser"]
@@ -29,7 +37,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     verb = subparsers.add_parser("predict", help="predict a file")
     verb.add_argument("name", metavar="NAME", help=model)
     verb.add_argument("file", type=Path, metavar="FILE", help="such as any structure file that ASE reads")
-    verb.add_argument("-o", "--out", type=Path, required=True, metavar="FILE", help="the file to write")
+    verb.add_argument("-o", "--out", type=output_file, required=True, metavar="FILE", help="the file to write")
     verb.set_defaults(run=_predict, takes_options=True)
     _add_common(verb)
 
@@ -65,7 +73,6 @@ def _options(function: Callable[..., Any], extra: list[str]) -> dict[str, str]:
 
 
 def _evaluate(args: argparse.Namespace) -> int:
-    from rich.console import Console
     from rich.table import Table
 
     device = choose_device(args.device)
@@ -80,7 +87,7 @@ def _evaluate(args: argparse.Namespace) -> int:
         table = Table("metric", "value", box=None, pad_edge=False, header_style="bold")
         for name, value in scores.items():
             table.add_row(name, f"{value:.6g}")
-        Console().print(table)
+        plain_console().print(table)
     return 0
 
 

@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import json
 import os
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,9 +13,19 @@ from sciml_zoo._files import write_atomically
 from sciml_zoo.errors import InputError
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from sciml_zoo.training.backend import Backend
 
-__all__ = ["add_json_option", "choose_device", "join_ranks", "progress_bar", "write_json"]
+__all__ = [
+    "add_json_option",
+    "choose_device",
+    "join_ranks",
+    "output_file",
+    "plain_console",
+    "progress_bar",
+    "write_json",
+]
 
 
 def add_json_option(parser: argparse.ArgumentParser) -> None:
@@ -23,10 +34,21 @@ def add_json_option(parser: argparse.ArgumentParser) -> None:
     Args:
         parser: the verb's parser.
     """
-    parser.add_argument("--json", type=_writable, metavar="FILE", help="also write the result to a JSON file")
+    parser.add_argument("--json", type=output_file, metavar="FILE", help="also write the result to a JSON file")
 
 
-def _writable(text: str) -> Path:
+def output_file(text: str) -> Path:
+    """Checks the name of a file to write, as the ``type`` of an option.
+
+    Args:
+        text: as given.
+
+    Returns:
+        A path in an existing directory, and not a directory itself.
+
+    Raises:
+        argparse.ArgumentTypeError: it is anything else.
+    """
     path = Path(text)
     if not path.absolute().parent.is_dir():
         raise argparse.ArgumentTypeError(f"{path.parent}: no such directory; create it first")
@@ -70,10 +92,25 @@ def choose_device(name: str) -> str:
     if name == "auto":
         name = f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if torch.cuda.is_available() else "cpu"
     try:
-        torch.empty(0, device=name)
-    except (RuntimeError, AssertionError) as error:
-        raise InputError(f"--device {name}: cannot be used here ({error}); `--device cpu` always can") from None
+        torch.zeros(1, device=name).item()
+    except (RuntimeError, AssertionError, ImportError) as error:
+        reason = re.split(r"\.\s|\n", str(error), maxsplit=1)[0]  # torch goes on for a screenful
+        raise InputError(f"--device {name}: cannot be used here ({reason}); `--device cpu` always can") from None
     return name
+
+
+def plain_console(**options: Any) -> "Console":
+    """Returns a console that prints names and messages as they are, also those with brackets and colons.
+
+    Args:
+        **options: of ``rich.console.Console``.
+
+    Returns:
+        The console.
+    """
+    from rich.console import Console
+
+    return Console(markup=False, emoji=False, highlight=False, **options)
 
 
 def join_ranks() -> "Backend | None":

@@ -3,7 +3,7 @@
 import argparse
 from typing import Any
 
-from sciml_zoo.cli.output import add_json_option, choose_device, write_json
+from sciml_zoo.cli.output import add_json_option, choose_device, plain_console, write_json
 from sciml_zoo.errors import FailureError, InputError, nearest
 
 __all__ = ["add_parser"]
@@ -32,7 +32,6 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def _list(args: argparse.Namespace) -> int:
-    from rich.console import Console
     from rich.table import Table
 
     from sciml_zoo.zoo.manifest import get_weights
@@ -61,7 +60,7 @@ def _list(args: argparse.Namespace) -> int:
             measured = "\n".join(f"{m['name']} {m['value']:.4g} {m['unit']}" for m in row["metrics"])
             table.add_row(name, row["domain"], f"{row['parameters']:,}", row["licence"], measured)
     write_json(args.json, rows)
-    Console().print(table)
+    plain_console().print(table)
     return 0
 
 
@@ -81,7 +80,6 @@ def _row(weights: Any) -> dict[str, Any]:
 
 
 def _info(args: argparse.Namespace) -> int:
-    from rich.console import Console
     from rich.markdown import Markdown
 
     from sciml_zoo.zoo.registry import list_models
@@ -89,14 +87,15 @@ def _info(args: argparse.Namespace) -> int:
     if args.name in list_models():
         text = _options(args.name)
     elif args.name in list_models(pretrained=True) or ":" in args.name:
+        from sciml_zoo.zoo.layout import README, read_file
         from sciml_zoo.zoo.resolve import resolve
 
-        text = (resolve(args.name) / "README.md").read_text(encoding="utf-8")
+        text = read_file(resolve(args.name), README).decode(errors="replace")
     else:
         hint = nearest(args.name, [*list_models(), *list_models(pretrained=True)])
         raise InputError(f"{args.name!r} is neither an architecture nor trained weights; {hint}")
-    console = Console()
-    console.print(Markdown(text) if console.is_terminal else text, markup=False, highlight=False)
+    console = plain_console()
+    console.print(Markdown(text) if console.is_terminal else text, soft_wrap=not console.is_terminal)
     return 0
 
 
@@ -113,8 +112,8 @@ def _options(name: str) -> str:
 
 
 def _verify(args: argparse.Namespace) -> int:
-    from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     from sciml_zoo.zoo.registry import list_models
     from sciml_zoo.zoo.verify import verify
@@ -131,15 +130,14 @@ def _verify(args: argparse.Namespace) -> int:
         except (InputError, FailureError) as error:
             failures.append(error)
             rows.append({"name": name, "verified": False, "error": str(error)})
-            table.add_row(name, "[red]failed", str(error), "")
+            table.add_row(name, Text("failed", "red"), str(error), "")
             continue
         error_size = {"max_abs_error": report.max_abs_error, "max_rel_error": report.max_rel_error}
         rows.append({"name": name, "verified": True, **error_size, "rtol": report.rtol, "atol": report.atol})
-        table.add_row(
-            name, "[green]verified", f"{report.max_abs_error:.2g}", f"{report.atol:g} + {report.rtol:g}·|golden|"
-        )
+        tolerance = f"{report.atol:g} + {report.rtol:g}·|golden|"
+        table.add_row(name, Text("verified", "green"), f"{report.max_abs_error:.2g}", tolerance)
     write_json(args.json, rows)
-    Console().print(table)
+    plain_console().print(table)
     if failures:
         raise failures[0]
     return 0

@@ -6,6 +6,7 @@ then in ``info`` and ``arrays`` under the same key.
 
 import gzip
 import io
+import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -33,14 +34,17 @@ __all__ = [
 
 # Nuclei closer than this are the same atom written twice: no chemistry is that short (H2 has 0.74 Å).
 _SAME_PLACE = 0.1
+# Å and Å³: a tenth of a millimetre is a wrong unit, and no cell of a hydrogen atom is that small.
+_FARTHEST = 1e6
+_SMALLEST_VOLUME = 0.1
+# vesin searches in at most this many cells; where it needs more, and the structure is thin, it divides by zero.
+_SEARCH_CELLS = 1e5
 
 
 def _frames(path: Path) -> Iterator[Atoms]:
     source: Iterator[Atoms]
     if path.name.removesuffix(".gz").endswith(("xyz", ".extxyz")):
-        # ASE seeks back and forth, which a gzip stream answers by starting again.
-        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-        source = ase.io.iread(io.StringIO(content.decode()), index=":", format="extxyz")
+        source = ase.io.iread(io.StringIO(_text(path)), index=":", format="extxyz")
     else:
         source = ase.io.iread(path, index=":")
     frame = 0
@@ -53,12 +57,24 @@ def _frames(path: Path) -> Iterator[Atoms]:
             raise InputError(f"{path}: not a structure file that ASE can read ({error}); give an extxyz file") from None
         except KeyError as error:
             raise InputError(f"{path}, frame {frame}: unknown element or column {error}") from None
-        except (ValueError, OSError, EOFError, IndexError, AttributeError) as error:
+        except Exception as error:  # each of ASE's many readers fails in its own way
+            reason = " ".join(str(error).split()) or type(error).__name__
             raise InputError(
-                f"{path}, frame {frame}: cannot be read ({error}); the file is truncated or damaged"
+                f"{path}, frame {frame}: cannot be read ({reason}); the file is truncated, damaged, or no structure file"
             ) from None
         yield atoms
         frame += 1
+
+
+def _text(path: Path) -> str:
+    # ASE seeks back and forth, which a gzip stream answers by starting again.
+    try:
+        content = path.read_bytes()
+        return (gzip.decompress(content) if path.suffix == ".gz" else content).decode()
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not text, and so not extxyz (byte {error.start}); give a structure file") from None
+    except (OSError, EOFError, zlib.error) as error:
+        raise InputError(f"{path}: cannot be read ({error}); copy or download the file again") from None
 
 
 def read_structures(
@@ -86,7 +102,7 @@ def read_structures(
     """
     path = Path(path)
     if not path.is_file():
-        raise InputError(f"{path}: no such file")
+        raise InputError(f"{path}: {'not a file; give a structure file' if path.exists() else 'no such file'}")
     if path.stat().st_size == 0:
         raise InputError(f"{path}: the file is empty")
     structures = []
@@ -111,18 +127,21 @@ def check_structure(atoms: Atoms, where: str) -> None:
         where: names it in the message, such as ``"file.xyz, frame 3"``.
 
     Raises:
-        InputError: no atoms, positions not finite, a dummy element, a periodic direction without a cell vector,
-            or two atoms at one place.
+        InputError: no atoms, positions not finite or not in Å, a dummy element, a periodic direction without a cell
+            vector, or two atoms at one place.
     """
     if len(atoms) == 0:
         raise InputError(f"{where}: no atoms")
     _require_finite(atoms.positions, where, "position")
+    far = np.flatnonzero((abs(atoms.positions) > _FARTHEST).any(axis=1))
+    if len(far):
+        raise InputError(f"{where}, atom {far[0]}: {atoms.positions[far[0]]} is too far away; positions are in Å")
     dummies = np.flatnonzero(atoms.numbers == 0)
     if len(dummies):
         raise InputError(f"{where}, atom {dummies[0]}: 'X' is not an element")
-    if not np.isfinite(atoms.cell.array).all():
-        raise InputError(f"{where}: the cell is not finite")
-    if atoms.pbc.any() and abs(atoms.cell.complete().volume) < 1e-6:
+    if not (abs(atoms.cell.array) <= _FARTHEST).all():
+        raise InputError(f"{where}: the cell is not finite, or not in Å: {atoms.cell.array.tolist()}")
+    if atoms.pbc.any() and abs(atoms.cell.complete().volume) < _SMALLEST_VOLUME:
         raise InputError(f"{where}: periodic, but the cell has no volume; set the cell or pbc=False")
     for axis in np.flatnonzero(atoms.pbc):
         if not np.any(atoms.cell[axis]):
@@ -132,7 +151,8 @@ def check_structure(atoms: Atoms, where: str) -> None:
     close = np.flatnonzero(distance < _SAME_PLACE)
     if len(close):
         first, second = sorted((i[close[0]], j[close[0]]))
-        raise InputError(f"{where}: atoms {first} and {second} are at one place ({distance[close[0]]:.4f} Å apart)")
+        pair = f"atoms {first} and {second}" if first != second else f"atom {first} and its periodic image"
+        raise InputError(f"{where}: {pair} are at one place ({distance[close[0]]:.4f} Å apart)")
 
 
 def _require_finite(values: np.ndarray, where: str, what: str) -> None:
@@ -153,14 +173,17 @@ def energy_of(atoms: Atoms, where: str, key: str = "energy") -> float:
         eV, of the whole structure.
 
     Raises:
-        InputError: if the frame has none.
+        InputError: if the frame has none, or what it has is not a number.
     """
     results = atoms.calc.results if atoms.calc is not None else {}
     value = results.get(key, atoms.info.get(key))
     if value is None:
         found = sorted({*results, *atoms.info})
         raise InputError(f"{where}: no {key!r} (eV); found {', '.join(found) or 'no labels'}")
-    return float(value)
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise InputError(f"{where}: {key!r} is {value!r}, not a number (eV)") from None
 
 
 def forces_of(atoms: Atoms, where: str, key: str = "forces") -> np.ndarray:
@@ -175,14 +198,22 @@ def forces_of(atoms: Atoms, where: str, key: str = "forces") -> np.ndarray:
         [N, 3], eV/Å.
 
     Raises:
-        InputError: if the frame has none.
+        InputError: if the frame has none, or what it has is not three numbers for each atom.
     """
     results = atoms.calc.results if atoms.calc is not None else {}
     value = results.get(key, atoms.arrays.get(key))
     if value is None:
         found = sorted({*results, *atoms.arrays} - {"numbers", "positions"})
         raise InputError(f"{where}: no {key!r} (eV/Å); found {', '.join(found) or 'no labels'}")
-    return np.asarray(value, dtype=np.float64)
+    try:
+        forces = np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise InputError(f"{where}: {key!r} are not numbers (eV/Å)") from None
+    if forces.shape != (len(atoms), 3):
+        raise InputError(
+            f"{where}: {key!r} are {list(forces.shape)} numbers, not 3 (eV/Å) for each of {len(atoms)} atoms"
+        )
+    return forces
 
 
 def neighbours(atoms: Atoms, cutoff: float, quantities: str) -> list[np.ndarray]:
@@ -196,9 +227,26 @@ def neighbours(atoms: Atoms, cutoff: float, quantities: str) -> list[np.ndarray]
     Returns:
         One array for each letter, sorted by i, then j.
     """
-    finder = vesin.NeighborList(cutoff=cutoff, full_list=True, sorted=True, n_threads=1)
+    radius = _search_radius(atoms, cutoff)
+    finder = vesin.NeighborList(cutoff=radius, full_list=True, sorted=True, n_threads=1)
     box = atoms.cell.complete().array if atoms.pbc.any() else np.zeros((3, 3))
-    return finder.compute(atoms.positions, box=box, periodic=atoms.pbc, quantities=quantities)
+    if radius == cutoff:
+        return finder.compute(atoms.positions, box=box, periodic=atoms.pbc, quantities=quantities)
+    *found, distance = finder.compute(atoms.positions, box=box, periodic=atoms.pbc, quantities=f"{quantities}d")
+    return [values[distance < cutoff] for values in found]
+
+
+def _search_radius(atoms: Atoms, cutoff: float) -> float:
+    """Returns the cutoff, or for a structure of too many search cells a radius that needs fewer."""
+    cell = atoms.cell.complete().array if atoms.pbc.any() else np.eye(3)
+    inverse = np.linalg.inv(cell)
+    heights = 1.0 / np.linalg.norm(inverse, axis=0)
+    extents = heights * np.ptp(atoms.positions @ inverse, axis=0)
+    lengths = np.where(atoms.pbc, heights, np.maximum(heights, extents))
+    radius = cutoff
+    while np.prod(np.maximum(np.floor(lengths / radius), 1.0)) > _SEARCH_CELLS:
+        radius *= 1.25
+    return radius
 
 
 def to_graph(

@@ -7,11 +7,12 @@ Example::
 
     trainer = Trainer(TrainerConfig(max_steps=2000, ema_decay=0.99), directory=Path("runs/mine"))
     result = trainer.fit(task, OptimizerConfig(learning_rate=1e-3), train_samples, validation_samples)
-    print(result.stopped_because, result.best_metric)
+    print(result.stopped_because, result.best)
 """
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from sciml_zoo._lazy import lazy_names
 
 if TYPE_CHECKING:
     from sciml_zoo.training.callbacks import Callback, StepRecord, ValidationRecord
@@ -23,25 +24,6 @@ if TYPE_CHECKING:
     from sciml_zoo.training.state import TrainState
     from sciml_zoo.training.task import StepOutput, Task
     from sciml_zoo.training.trainer import FitResult, Trainer
-
-_HOMES = {
-    "Callback": "callbacks",
-    "FitResult": "trainer",
-    "NonFiniteError": "optimizer_step",
-    "OptimizerConfig": "recipe",
-    "ProgressBar": "progress",
-    "StepOutput": "task",
-    "StepRecord": "callbacks",
-    "Task": "task",
-    "TrainState": "state",
-    "Trainer": "trainer",
-    "TrainerConfig": "recipe",
-    "ValidationRecord": "callbacks",
-    "build_optimizer": "optimizer",
-    "has_checkpoint": "run_folder",
-    "read_recipe": "recipe",
-    "write_recipe": "recipe",
-}
 
 __all__ = [
     "Callback",
@@ -62,8 +44,16 @@ __all__ = [
     "write_recipe",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+_MODULES = {
+    "callbacks": ("Callback", "StepRecord", "ValidationRecord"),
+    "optimizer": ("build_optimizer",),
+    "optimizer_step": ("NonFiniteError",),
+    "progress": ("ProgressBar",),
+    "recipe": ("OptimizerConfig", "TrainerConfig", "read_recipe", "write_recipe"),
+    "run_folder": ("has_checkpoint",),
+    "state": ("TrainState",),
+    "task": ("StepOutput", "Task"),
+    "trainer": ("FitResult", "Trainer"),
+}
+_homes = {name: f"{__name__}.{module}" for module, names in _MODULES.items() for name in names}
+__getattr__, __dir__ = lazy_names(__name__, _homes)

@@ -73,13 +73,13 @@ class TrainingLoop:
                 self._train_batch(train_samples)
             except NonFiniteError as error:
                 raise self._after_non_finite(error) from error
-            reason = self._interrupted(interruption)
+            interrupted = self._interrupted(interruption)
             if self._passed(config.validate_every, before):
                 self._validate(validation_samples)
                 self._save_last()
             elif config.checkpoint_every is not None and self._passed(config.checkpoint_every, before):
                 self._save_last()
-            reason = reason or self._finished()
+            reason = self._finished() or interrupted
         if reason == "max_steps":
             self._validate(validation_samples)
         if state.step != self._saved_at:
@@ -186,7 +186,7 @@ class TrainingLoop:
             try:
                 with evaluation_mode(self._state.task, model):
                     write(self._folder, model)
-            except (InputError, RuntimeError) as error:
+            except Exception as error:
                 failure = error
         failure = self._backend.broadcast(failure)
         if failure is not None:

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 import torch
-from toys import StopAt, weights
 from torch import Tensor, nn
+from toys import StopAt, weights
 
 from sciml_zoo.training import OptimizerConfig, StepOutput, Task, Trainer, TrainerConfig
 from sciml_zoo.zoo.checkpoint import load_checkpoint

@@ -1,0 +1,1 @@
+"""Every measured claim of this project, as commands."""

@@ -1,0 +1,1 @@
+"""Interatomic potentials: accuracy and dynamics."""

@@ -1,0 +1,32 @@
+"""Run every benchmark: ``make bench``. Results go to ``benchmarks/*/results``; figures in README.md come from there."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+#: Modules that need the data sets of SCIML_ZOO_DATA are left out, by name, where it is not set.
+BENCHMARKS = (
+    ("benchmarks.training.overhead", False),
+    ("benchmarks.potentials.accuracy", True),
+    ("benchmarks.potentials.dynamics", False),
+)
+
+
+def main() -> int:
+    """Returns the exit status after running all benchmarks one after another."""
+    failed = []
+    for module, needs_data in BENCHMARKS:
+        print(f"== {module}", flush=True)
+        if needs_data and not os.environ.get("SCIML_ZOO_DATA"):
+            print("left out: set SCIML_ZOO_DATA to the folder of data sets")
+            continue
+        if subprocess.run([sys.executable, "-m", module], cwd=Path(__file__).parents[1], check=False).returncode:
+            failed.append(module)
+    if failed:
+        print(f"failed: {', '.join(failed)}")
+    return int(bool(failed))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""The common trainer: its overhead."""
