@@ -17,6 +17,7 @@ lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python scripts/fill_readme.py --check
 
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks.run

@@ -41,7 +41,7 @@ class _Parser(argparse.ArgumentParser):
         return found, extra
 
     def _joined(self, words: list[str]) -> list[str]:
-        """Writes ``--name value`` as one word, so that the value is not taken for a positional argument."""
+        # Writes `--name value` as one word, so that the value is not taken for a positional argument.
         joined: list[str] = []
         rest = list(words)
         while rest:

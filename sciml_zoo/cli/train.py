@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from sciml_zoo.cli.output import add_json_option, write_json
+from sciml_zoo.cli.output import add_json_option, plain_console, write_json
 from sciml_zoo.errors import InputError
 
 __all__ = ["add_parser"]
@@ -30,14 +30,14 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def _train(args: argparse.Namespace) -> int:
-    from rich.console import Console
     from rich.table import Table
 
     from sciml_zoo.training.recipe import read_architecture, read_recipe
     from sciml_zoo.zoo.registry import get_architecture, load_domain
 
-    if args.out.exists() and not args.out.is_dir():
-        raise InputError(f"--out {args.out}: is a file; give a directory")
+    existing = next(path for path in (args.out, *args.out.absolute().parents) if path.exists())
+    if not existing.is_dir():
+        raise InputError(f"--out {args.out}: {existing} is a file; give a directory")
     architecture = get_architecture(read_architecture(args.recipe, args.extra))
     domain = load_domain(architecture.domain)
     recipe: Any = read_recipe(domain.recipe_type(architecture.name), args.recipe, args.extra)
@@ -47,7 +47,7 @@ def _train(args: argparse.Namespace) -> int:
     from sciml_zoo.training import ProgressBar, Trainer
 
     trainer = Trainer(prepared.recipe.trainer, directory=args.out, callbacks=[ProgressBar()], recipe=prepared.recipe)
-    console = Console(quiet=not trainer.is_main)
+    console = plain_console(quiet=not trainer.is_main)
     notes = Table("chosen from the data", "", box=None, pad_edge=False, show_header=True, header_style="bold")
     for name, text in prepared.notes.items():
         notes.add_row(name, text)
@@ -65,7 +65,7 @@ def _train(args: argparse.Namespace) -> int:
         "best": result.best,
         "monitor": prepared.recipe.trainer.monitor,
         "metrics": result.metrics,
-        "checkpoint": str(args.out / "best"),
+        "checkpoint": None if result.best is None else str(args.out / "best"),
         "chosen_from_data": prepared.notes,
     }
     write_json(args.json, summary)
@@ -73,14 +73,12 @@ def _train(args: argparse.Namespace) -> int:
     for name, value in result.metrics.items():
         table.add_row(name, f"{value:.4g}")
     console.print(table)
-    console.print(
-        f"{result.step} steps in {result.seconds:.0f} s, stopped by {result.stopped_because}; "
-        f"best {prepared.recipe.trainer.monitor} {result.best:.4g}",
-        highlight=False,
-    )
-    console.print(
-        f"load it with sciml_zoo.load_model('local-dir:{args.out / 'best'}')", highlight=False, soft_wrap=True
-    )
+    console.print(f"{result.step} steps in {result.seconds:.0f} s, stopped by {result.stopped_because}")
+    if result.best is None:  # stopped before the first validation
+        console.print("not validated yet: go on with --resume", soft_wrap=True)
+    else:
+        console.print(f"best {prepared.recipe.trainer.monitor} {result.best:.4g}")
+        console.print(f"load it with sciml_zoo.load_model('local-dir:{args.out / 'best'}')", soft_wrap=True)
     return 0
 
 

@@ -60,7 +60,7 @@ def _frames(path: Path) -> Iterator[Atoms]:
         except Exception as error:  # each of ASE's many readers fails in its own way
             reason = " ".join(str(error).split()) or type(error).__name__
             raise InputError(
-                f"{path}, frame {frame}: cannot be read ({reason}); the file is truncated, damaged, or no structure file"
+                f"{path}, frame {frame}: cannot be read ({reason}); it is truncated, damaged, or no structure file"
             ) from None
         yield atoms
         frame += 1

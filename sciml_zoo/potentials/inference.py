@@ -23,7 +23,8 @@ from sciml_zoo.potentials.potential import Potential
 __all__ = ["Ranks", "evaluate", "predict", "predict_structures"]
 
 # Each chunk is one batch: small enough for any memory, large enough to use a GPU.
-_CHUNK = 32
+_STRUCTURES = 32
+_ATOMS = 512
 
 
 class Ranks(Protocol):
@@ -66,21 +67,35 @@ def predict_structures(
         model.check_elements(atoms.numbers, f"{where}, frame {frame}")
     rank, world_size = (ranks.rank, ranks.world_size) if ranks else (0, 1)
     model = model.to(device).eval()
-    starts = range(0, len(structures), _CHUNK)
-    mine = starts[rank::world_size]
+    chunks = _chunks(structures)
+    mine = range(rank, len(chunks), world_size)
     done: dict[int, list[dict[str, Any]]] = {}
-    total = sum(len(structures[start : start + _CHUNK]) for start in mine)
-    for start in mine:
-        done[start] = _predict_chunk(model, structures[start : start + _CHUNK], device)
+    total = sum(len(chunks[index]) for index in mine)
+    for index in mine:
+        done[index] = _predict_chunk(model, chunks[index], device)
         if on_progress is not None:
             on_progress(sum(map(len, done.values())), total)
     if ranks is not None:
-        done = {start: chunk for part in ranks.gather(done) for start, chunk in part.items()}
-    return [prediction for start in starts for prediction in done[start]]
+        done = {index: chunk for part in ranks.gather(done) for index, chunk in part.items()}
+    return [prediction for index in range(len(chunks)) for prediction in done[index]]
+
+
+def _chunks(structures: Sequence[Atoms]) -> list[list[Atoms]]:
+    """Returns runs of neighbouring structures, all or none of them periodic, each small enough for one batch."""
+    chunks: list[list[Atoms]] = []
+    n_atoms = 0
+    for atoms in structures:
+        full = not chunks or len(chunks[-1]) == _STRUCTURES or n_atoms + len(atoms) > _ATOMS
+        if full or atoms.pbc.all() != chunks[-1][0].pbc.all():
+            chunks.append([])
+            n_atoms = 0
+        chunks[-1].append(atoms)
+        n_atoms += len(atoms)
+    return chunks
 
 
 def _predict_chunk(model: Potential, chunk: Sequence[Atoms], device: str | torch.device) -> list[dict[str, Any]]:
-    periodic = all(atoms.pbc.all() for atoms in chunk)
+    periodic = bool(chunk[0].pbc.all())
     batch = collate([to_graph(atoms, model.cutoff) for atoms in chunk]).to(device)
     output = {name: value.cpu() for name, value in model(**model_inputs(batch), stress=periodic).items()}
     forces = output["forces"].double().split([len(atoms) for atoms in chunk])
