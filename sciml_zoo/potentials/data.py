@@ -37,8 +37,10 @@ _SAME_PLACE = 0.1
 # Å and Å³: a tenth of a millimetre is a wrong unit, and no cell of a hydrogen atom is that small.
 _FARTHEST = 1e6
 _SMALLEST_VOLUME = 0.1
-# vesin searches in at most this many cells; where it needs more, and the structure is thin, it divides by zero.
+# vesin searches in at most this many cells; where it needs more, and the structure is thin, it divides by zero. A
+# larger radius needs fewer; one as large as this (Å) takes long and finds nothing but vacuum.
 _SEARCH_CELLS = 1e5
+_SEARCH_RADIUS = 50.0
 
 
 def _frames(path: Path) -> Iterator[Atoms]:
@@ -146,6 +148,9 @@ def check_structure(atoms: Atoms, where: str) -> None:
     for axis in np.flatnonzero(atoms.pbc):
         if not np.any(atoms.cell[axis]):
             raise InputError(f"{where}: periodic along axis {axis}, but that cell vector is zero; set it or pbc=False")
+    if _search_radius(atoms, 1.0) > _SEARCH_RADIUS:
+        extent = " × ".join(f"{length:.3g}" for length in np.ptp(atoms.positions, axis=0))
+        raise InputError(f"{where}: {len(atoms)} atoms far apart ({extent} Å), or the cell too large; lengths are in Å")
     # The search cell is 1 Å because a finer grid would cost more than the pairs.
     i, j, distance = neighbours(atoms, 1.0, "ijd")
     close = np.flatnonzero(distance < _SAME_PLACE)
@@ -244,7 +249,7 @@ def _search_radius(atoms: Atoms, cutoff: float) -> float:
     extents = heights * np.ptp(atoms.positions @ inverse, axis=0)
     lengths = np.where(atoms.pbc, heights, np.maximum(heights, extents))
     radius = cutoff
-    while np.prod(np.maximum(np.floor(lengths / radius), 1.0)) > _SEARCH_CELLS:
+    while np.prod(np.floor(lengths / radius) + 1.0) > _SEARCH_CELLS:
         radius *= 1.25
     return radius
 

@@ -13,6 +13,7 @@ from ase.build import bulk, molecule
 from ase.calculators.lj import LennardJones
 
 import sciml_zoo as sz
+from sciml_zoo.potentials.data import collate, model_inputs, to_graph
 from sciml_zoo.zoo import manifest, resolve
 
 RECIPE = """\
@@ -67,9 +68,11 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("built")
     torch.manual_seed(0)
     model = sz.create_model("gto_potential", elements=(1, 6, 8), n_radial=4, n_channels=4, n_hidden=8)
+    molecules = [labelled(molecule(name), seed) for seed in range(15) for name in ("H2O", "CH4", "CH3OH")]
+    model.calibrate(**model_inputs(collate([to_graph(atoms, model.cutoff) for atoms in molecules])))
+    model.scale.fill_(0.01)  # small forces, so that rounding to float32 is small too
     sz.save_model(model, root / "model")
     (root / "recipe.yaml").write_text(RECIPE)
-    molecules = [labelled(molecule(name), seed) for seed in range(15) for name in ("H2O", "CH4", "CH3OH")]
     ase.io.write(root / "train.xyz", molecules[:9], format="extxyz")
     ase.io.write(root / "many.xyz", molecules, format="extxyz")  # more than one chunk of predictions
     crystals = [labelled(bulk("C", "diamond", a=3.6 + 0.05 * i, cubic=True), i) for i in range(3)]

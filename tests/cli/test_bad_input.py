@@ -93,7 +93,7 @@ SHELF = [
     Case("no directory", "verify local-dir:modle", ("local-dir:modle", "no such directory")),
     Case("directory without a checkpoint", "verify local-dir:crowded", ("crowded lacks config.json", "save it again")),
     Case("file in place of a directory", "verify local-dir:train.xyz", ("train.xyz is a file", "config.json")),
-    Case("unknown scheme", "verify hfhub:a/b", ("'hfhub'", "did you mean 'hf-hub'")),
+    Case("unknown scheme", "verify hfhub:ethanol", ("'hfhub'", "did you mean 'hf-hub'")),
     Case("URL", "verify https://example.org/m", ("https://example.org/m", "local-dir:PATH")),
     Case("hf-hub malformed", "verify hf-hub:ethanol", ("hf-hub:ethanol", "hf-hub:ORG/REPO@REVISION")),
     Case(
@@ -135,7 +135,7 @@ CATALOGUE = [
 RECIPES = [
     Case("no recipe", "train nope.yaml --out run", ("nope.yaml", "No such file")),
     Case("recipe is a directory", "train crowded --out run", ("crowded", "cannot be read")),
-    recipe("broken YAML", "data:\n", "data: [\n", "bad.yaml:3: not a valid recipe"),
+    recipe("broken YAML", "data:\n", "data: [\n", "bad.yaml:4: not a valid recipe"),
     recipe("key twice", "  batch_size: 2\n", "  max_steps: 2\n", "bad.yaml:10", "'max_steps' is twice"),
     recipe("unknown key", "n_radial", "n_radail", "bad.yaml:5: model.n_radail", "did you mean 'n_radial'"),
     recipe("unknown section", "trainer", "traner", "bad.yaml:8: traner", "did you mean 'trainer'"),
@@ -154,12 +154,20 @@ RECIPES = [
     Case("fraction 2", f"{TRAIN} --data.validation_fraction 2", ("validation_fraction", "between 0 and 1", "2")),
     Case("no training file", f"{TRAIN} --data.train nope.xyz", ("nope.xyz", "no such file")),
     Case("no element O", f"{TRAIN} --model.elements [1,6]", ("data has O", "model.elements", "add them")),
-    Case("unknown energy key", f"{TRAIN} --data.energy_key REF", ("train.xyz, frame 0", "'REF'", "found energy")),
-    Case("GPU that is not there", f"{TRAIN} --trainer.accelerator tpu", ("accelerator='tpu'", "cannot be used here")),
+    Case(
+        "unknown energy key",
+        f"{TRAIN} --data.energy_key REF",
+        ("train.xyz, frame 0", "'REF'", "found energies, energy"),
+    ),
+    Case(
+        "unknown accelerator",
+        f"{TRAIN} --trainer.accelerator banana",
+        ("accelerator='banana'", "cannot be used here"),
+    ),
     Case("one structure", f"{TRAIN} --data.train bad.xyz", ("bad.xyz", "give at least 2"), {"bad.xyz": GOOD}),
     Case("folder holds a run", TRAIN, ("run already holds a run", "--resume"), {"run/last/state.json": "{}"}),
     Case("nothing to resume", f"{TRAIN} --resume", ("run holds no checkpoint", "start without --resume")),
-    Case("damaged run", f"{TRAIN} --resume", ("run/last",), {"run/last/state.json": "{}"}),
+    Case("damaged run", f"{TRAIN} --resume", ("run/last",), {"run/last/state.json": "{}", "run/.lock": ""}),
     Case("run folder is a file", "train recipe.yaml --out train.xyz", ("--out train.xyz", "is a file")),
     Case("run folder in a file", "train recipe.yaml --out train.xyz/run", ("train.xyz is a file", "a directory")),
     Case("no run folder", "train recipe.yaml", ("--out",)),
@@ -173,6 +181,7 @@ STRUCTURES = [
     Case("no atoms", EVALUATE, ("bad.xyz, frame 0: no atoms",), {"bad.xyz": "0\n\n"}),
     structure("NaN position", "H 0.9", "H nan", "atom 1", "the position is not finite"),
     structure("far away", "H 0.9", "H 1e200", "atom 1", "too far away", "in Å"),
+    structure("far apart", "H 0.9", "H 9e5", "3 atoms far apart (9e+05", "in Å"),
     structure("infinite force", "0.9 0.0 0.0 0.0 0.0\n", "0.9 0.0 0.0 0.0 -inf\n", "atom 2", "force is not finite"),
     structure("NaN energy", "energy=-1.0", "energy=nan", "the energy is not finite"),
     structure("energy in words", "energy=-1.0", "energy=low", "'energy' is 'low'", "not a number (eV)"),
@@ -188,7 +197,7 @@ STRUCTURES = [
     structure("flat cell", '"F F F"', '"T T T" Lattice="5 0 0 5 0 0 0 0 5"', "no volume", "pbc=False"),
     structure("cell in other units", '"F F F"', '"T T T" Lattice="1e9 0 0 0 5 0 0 0 5"', "the cell", "in Å"),
     structure(
-        "image at one place", '"F F F"', '"T F F" Lattice="0.05 0 0 0 90 0 0 0 90"', "atom 0 and its periodic image"
+        "image at one place", '"F F F"', '"F F T" Lattice="90 0 0 0 90 0 0 0 0.05"', "atom 0 and its periodic image"
     ),
     structure("decimal comma", "H 0.9", "H 0,9", "cannot be read", "'0,9'"),
     Case("truncated frame", EVALUATE, ("bad.xyz, frame 1", "truncated"), {"bad.xyz": (2 * GOOD)[: 2 * len(GOOD) - 40]}),
@@ -221,7 +230,7 @@ STRUCTURES = [
         "image", "evaluate local-dir:model bad.png", ("bad.png", "cannot be read", "structure file"), {"bad.png": PNG}
     ),
     Case("random bytes", "predict local-dir:model bad.cif -o out.xyz", ("bad.cif", "cannot be read"), {"bad.cif": PNG}),
-    Case("not a data base", "predict local-dir:model bad.db -o out.xyz", ("bad.db", "cannot be read"), {"bad.db": "x"}),
+    Case("not a data base", "predict local-dir:model bad.db -o out.xyz", ("bad.db", "cannot be read"), {"bad.db": PNG}),
     Case("prose", "evaluate local-dir:model bad.txt", ("bad.txt: not a structure file",), {"bad.txt": "Hello.\n"}),
     Case("prose as xyz", EVALUATE, ("bad.xyz, frame 0", "cannot be read", "'Hello."), {"bad.xyz": "Hello.\n"}),
 ]
