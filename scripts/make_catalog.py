@@ -24,7 +24,7 @@ SAMPLES = {
     "summary": "Small samples that this project generated itself, each with the script that made it",
     "source": "this project (data/samples)",
     "commit": None,
-    "licence": "MIT",
+    "licence": "CC0-1.0",
     "citation": None,
     "ships_weights": None,
     "download": None,
