@@ -140,7 +140,7 @@ def evaluate(
     predictions = predict_structures(
         model, structures, where=str(path), device=device, ranks=ranks, on_progress=on_progress
     )
-    errors = EnergyForceErrors(torch.device("cpu"))
+    errors = EnergyForceErrors(torch.device("cpu"), over_ranks=False)  # every rank holds all predictions
     for atoms, prediction in zip(structures, predictions, strict=True):
         predicted = {
             "energy": torch.tensor([prediction["energy"]], dtype=torch.float64),

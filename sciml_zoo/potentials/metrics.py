@@ -14,12 +14,16 @@ class EnergyForceErrors:
 
     Args:
         device: where predictions live.
+        over_ranks: whether each rank adds its own structures, to be joined by :meth:`compute`.
     """
 
-    def __init__(self, device: torch.device) -> None:
-        self._energy = _errors().to(device)
-        self._forces = _errors().to(device)
-        self._count = SumMetric().set_dtype(torch.float64).to(device)
+    #: What :meth:`compute` returns.
+    NAMES = ("n", "energy_mae_mev", "energy_rmse_mev", "force_mae_mev_per_a", "force_rmse_mev_per_a")
+
+    def __init__(self, device: torch.device, *, over_ranks: bool = True) -> None:
+        self._energy = _errors(over_ranks).to(device)
+        self._forces = _errors(over_ranks).to(device)
+        self._count = SumMetric(sync_on_compute=over_ranks).set_dtype(torch.float64).to(device)
 
     def update(self, prediction: dict[str, Tensor], energy: Tensor, forces: Tensor) -> None:
         """Adds a batch.
@@ -51,6 +55,7 @@ class EnergyForceErrors:
         }
 
 
-def _errors() -> MetricCollection:
-    collection = MetricCollection({"mae": MeanAbsoluteError(), "rmse": MeanSquaredError(squared=False)})
-    return collection.set_dtype(torch.float64)
+def _errors(over_ranks: bool) -> MetricCollection:
+    mae = MeanAbsoluteError(sync_on_compute=over_ranks)
+    rmse = MeanSquaredError(squared=False, sync_on_compute=over_ranks)
+    return MetricCollection({"mae": mae, "rmse": rmse}).set_dtype(torch.float64)

@@ -1,10 +1,9 @@
 """From a recipe to a task ready for the trainer: reads structures, and derives from them what is not given."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -13,8 +12,9 @@ from ase.data import chemical_symbols
 from torch_geometric.data import Data
 
 from sciml_zoo.datasets import dataset_file
-from sciml_zoo.errors import InputError
+from sciml_zoo.errors import InputError, nearest
 from sciml_zoo.potentials.data import collate, energy_of, forces_of, model_inputs, neighbours, read_structures, to_graph
+from sciml_zoo.potentials.metrics import EnergyForceErrors
 from sciml_zoo.potentials.model import GTOConfig, GTOPotential, RadialConfig, RadialPotential
 from sciml_zoo.potentials.potential import Potential
 from sciml_zoo.potentials.task import LossConfig, PotentialTask
@@ -63,8 +63,14 @@ class _Recipe:
     seed: int = 0
     loss: LossConfig = field(default_factory=LossConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
-    trainer: TrainerConfig = field(default_factory=TrainerConfig)
-    card: Mapping[str, Any] | None = None
+    trainer: TrainerConfig = field(default_factory=lambda: TrainerConfig(monitor="force_mae_mev_per_a"))
+
+    def __post_init__(self) -> None:
+        if self.seed < 0:
+            raise InputError(f"seed: {self.seed} is not zero or more")
+        if self.trainer.monitor not in EnergyForceErrors.NAMES:
+            hint = nearest(self.trainer.monitor, EnergyForceErrors.NAMES)
+            raise InputError(f"trainer.monitor: {self.trainer.monitor!r} is not measured here; {hint}")
 
 
 @dataclass(frozen=True)

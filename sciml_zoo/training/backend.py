@@ -60,7 +60,7 @@ class Backend:
                 precision=config.precision,  # type: ignore[arg-type]
             )
             self._fabric.launch()
-        except (ValueError, TypeError, RuntimeError) as error:
+        except (ValueError, TypeError, RuntimeError, ImportError) as error:
             raise InputError(
                 f"trainer: accelerator={config.accelerator!r}, devices={config.devices!r}, "
                 f"num_nodes={config.num_nodes}, strategy={config.strategy!r}, precision={config.precision!r} "

@@ -62,7 +62,7 @@ class OptimizerConfig:
     def __post_init__(self) -> None:
         _one_of("name", self.name, OPTIMIZERS)
         _one_of("schedule", self.schedule, SCHEDULES)
-        _require(0 < self.learning_rate < float("inf"), "learning_rate", self.learning_rate, "a positive number")
+        _require(0 < self.learning_rate < 1e6, "learning_rate", self.learning_rate, "a positive number below 1e6")
         _require(0 <= self.weight_decay < float("inf"), "weight_decay", self.weight_decay, "zero or more")
         _require(0 <= self.momentum < 1, "momentum", self.momentum, "in [0, 1)")
         _require(all(0 <= beta < 1 for beta in self.betas), "betas", self.betas, "a pair in [0, 1)")
@@ -176,6 +176,9 @@ class _Reader:
         try:
             return cls(**arguments)
         except (ValueError, TypeError) as error:
+            refused = str(error).partition(":")[0]  # these errors begin with the name of the field
+            if isinstance(values.get(refused), _Text):
+                raise InputError(f"--{'.'.join((*keys, str(error)))}") from error
             raise InputError(f"{self.where(keys) if keys else self._source}: {error}") from error
 
     def _value(self, annotation: Any, value: Any, keys: tuple[str, ...]) -> Any:

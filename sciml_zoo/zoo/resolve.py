@@ -81,7 +81,8 @@ def resolve(reference: str, *, cache: Path | None = None) -> Path:
         return _from_hub(rest, cache)
     if "://" in reference:
         raise InputError(f"{reference}: a URL is not a reference; download the directory and use local-dir:PATH")
-    if reference not in manifest() and _looks_like_path(reference):
+    misspelt = re.fullmatch(r"[a-z][a-z-]+", scheme) and colon and not Path(reference).exists()
+    if not misspelt and reference not in manifest() and _looks_like_path(reference):
         raise InputError(f"{reference!r} is a path, not a name on the shelf: did you mean 'local-dir:{reference}'?")
     if colon:
         raise InputError(f"{reference}: unknown kind of reference {scheme!r}: {nearest(scheme, _SCHEMES)}")
