@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from ase import units
 from ase.build import molecule
-from ase.md.velocitydistribution import MaxwellBoltzmannDistribution, Stationary, ZeroRotation
+from ase.md.velocitydistribution import Stationary, ZeroRotation
 from ase.md.verlet import VelocityVerlet
 from ase.neighborlist import natural_cutoffs, neighbor_list
 from ase.optimize import BFGS
@@ -40,11 +40,14 @@ def main() -> None:
     atoms.calc = ZooCalculator(arguments.weights)
     BFGS(atoms, logfile=None).run(fmax=0.01)
     first, second, start = neighbor_list("ijd", atoms, natural_cutoffs(atoms, mult=1.2))
-    # Half of the kinetic energy goes into the bonds: twice the temperature at the start is the temperature later.
     rng = np.random.default_rng(arguments.seed)
-    MaxwellBoltzmannDistribution(atoms, temperature_K=2 * arguments.temperature, rng=rng)
+    atoms.set_momenta(np.sqrt(atoms.get_masses())[:, None] * rng.normal(size=(len(atoms), 3)))
     Stationary(atoms)
     ZeroRotation(atoms)
+    # Half of the kinetic energy goes into the bonds: twice the temperature at the start is the temperature later.
+    freedom = 3 * len(atoms) - 6
+    wanted = 0.5 * freedom * units.kB * 2 * arguments.temperature
+    atoms.set_momenta(atoms.get_momenta() * np.sqrt(wanted / atoms.get_kinetic_energy()))
 
     dynamics = VelocityVerlet(atoms, timestep=arguments.step * units.fs)
     samples = round(arguments.picoseconds * 1000 / arguments.step / EVERY)
@@ -53,7 +56,7 @@ def main() -> None:
     for _ in range(samples):
         dynamics.run(EVERY)
         energy.append(atoms.get_total_energy())
-        temperature.append(atoms.get_temperature())
+        temperature.append(2 * atoms.get_kinetic_energy() / (freedom * units.kB))
         bonds = np.linalg.norm(atoms.positions[first] - atoms.positions[second], axis=1)
         longest = max(longest, float((bonds / start).max()))
     seconds = time.monotonic() - begun
