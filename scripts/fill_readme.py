@@ -31,6 +31,9 @@ def benchmarks() -> str:
         f"{path.parent.parent.name}.{path.stem}": json.loads(path.read_text(encoding="utf-8"))
         for path in sorted((_REPOSITORY / "benchmarks").glob("*/results/*.json"))
     }
+    missing = {"potentials.accuracy", "potentials.dynamics", "training.overhead"} - results.keys()
+    if missing:
+        raise SystemExit(f"no results of {', '.join(sorted(missing))}: run make bench")
     accuracy, dynamics = results["potentials.accuracy"], results["potentials.dynamics"]
     overhead = results["training.overhead"]
     test, own = accuracy["rmd17_ethanol/test.xyz"], accuracy["samples/ethanol.xyz"]

@@ -90,7 +90,8 @@ def choose_device(name: str) -> str:
     import torch
 
     if name == "auto":
-        name = f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if torch.cuda.is_available() else "cpu"
+        local = int(os.environ.get("LOCAL_RANK", "0"))
+        name = f"cuda:{local % torch.cuda.device_count()}" if torch.cuda.is_available() else "cpu"
     try:
         torch.zeros(1, device=name).item()
     except (RuntimeError, AssertionError, ImportError) as error:
@@ -120,7 +121,8 @@ def join_ranks() -> "Backend | None":
     from sciml_zoo.training import TrainerConfig
     from sciml_zoo.training.backend import Backend
 
-    return Backend(TrainerConfig())
+    # Only Python objects are gathered: that needs no GPU, whatever device each rank computes on.
+    return Backend(TrainerConfig(accelerator="cpu"))
 
 
 @contextlib.contextmanager

@@ -62,8 +62,8 @@ class ZooCalculator(Calculator):
         super().calculate(atoms, properties, system_changes)
         check_structure(self.atoms, "structure")
         self.model.check_elements(self.atoms.numbers, "structure")
-        stress = "stress" in (properties or [])
-        if stress and not self.atoms.pbc.all():
+        stress = bool(self.atoms.pbc.all())  # always with the forces: variable-cell dynamics asks for both
+        if not stress and "stress" in (properties or []):
             raise PropertyNotImplementedError("stress needs a structure that is periodic in all three directions")
         graph = collate([to_graph(self.atoms, self.model.cutoff)]).to(self.device)
         output = self.model(**model_inputs(graph), stress=stress)

@@ -72,7 +72,7 @@ def _text(path: Path) -> str:
     # ASE seeks back and forth, which a gzip stream answers by starting again.
     try:
         content = path.read_bytes()
-        return (gzip.decompress(content) if path.suffix == ".gz" else content).decode()
+        return (gzip.decompress(content) if path.suffix == ".gz" else content).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: not text, and so not extxyz (byte {error.start}); give a structure file") from None
     except (OSError, EOFError, zlib.error) as error:

@@ -20,6 +20,9 @@ from sciml_zoo.errors import InputError
 
 __all__ = ["Potential", "UnitRms"]
 
+# A block this much smaller than the largest says nothing about the size that it will have on other structures.
+_NEGLIGIBLE = 0.03
+
 
 class UnitRms(nn.Module):
     """Divides every block of components by its root mean square, measured once on training data.
@@ -43,7 +46,9 @@ class UnitRms(nn.Module):
             square = features.detach().square().mean(dim=(0, 2))
             sums = torch.zeros_like(self.rms).index_add(0, self.block, square)
             counts = torch.zeros_like(self.rms).index_add(0, self.block, torch.ones_like(square))
-            self.rms.copy_((sums / counts).sqrt().clamp(min=1e-6))
+            rms = (sums / counts).sqrt()
+            # A block that vanishes by symmetry, as in a perfect crystal, will not vanish in a distorted one.
+            self.rms.copy_(torch.where(rms < _NEGLIGIBLE * rms.max(), rms.max().clamp(min=_NEGLIGIBLE), rms))
         return features / self.rms[self.block][:, None]
 
 
@@ -178,11 +183,13 @@ class Potential(nn.Module, ABC):
         Args:
             **inputs: a batch of training structures, as for :meth:`forward`; call before training, once.
         """
+        vectors = inputs["pos"][inputs["edge_index"][0]] + inputs["edge_shift"] - inputs["pos"][inputs["edge_index"][1]]
         scales = [module for module in self.modules() if isinstance(module, UnitRms)]
         for module in scales:
             module.measuring = True
         try:
-            self(**inputs)
+            with torch.no_grad():
+                self.atomic_energies(self._species(inputs["z"]), vectors.to(self._dtype), inputs["edge_index"])
         finally:
             for module in scales:
                 module.measuring = False

@@ -26,7 +26,9 @@ __all__ = ["DataConfig", "GTORecipe", "PreparedTraining", "RadialRecipe", "prepa
 _MOLECULE_CUTOFF = 5.0
 _CRYSTAL_CUTOFFS = (4.0, 6.0)
 _CRYSTAL_NEIGHBOURS = 40.0
-_CALIBRATION_STRUCTURES = 64
+_CALIBRATION_ATOMS = 512
+# eV; below it all structures are the same to any method that could have made them.
+_SMALLEST_SCALE = 1e-6
 
 
 @dataclass(frozen=True)
@@ -147,14 +149,14 @@ def prepare(recipe: GTORecipe | RadialRecipe) -> PreparedTraining:
     keys = {"energy_key": recipe.data.energy_key, "forces_key": recipe.data.forces_key}
     train_graphs = [to_graph(atoms, cutoff, labels=True, **keys) for atoms in train]
     validation_graphs = [to_graph(atoms, cutoff, labels=True, **keys) for atoms in validation]
-    model.calibrate(**model_inputs(collate(train_graphs[:_CALIBRATION_STRUCTURES])))
+    model.calibrate(**model_inputs(collate(_sample(train_graphs, _CALIBRATION_ATOMS))))
     edges = sum(graph.num_edges for graph in train_graphs) / sum(graph.num_nodes for graph in train_graphs)
     notes = {
         "structures": f"{len(train)} for training, {len(validation)} for validation",
         "elements": ", ".join(chemical_symbols[z] for z in elements),
         "cutoff": f"{cutoff:.2f} Å, {edges:.1f} neighbours per atom",
         "energy shifts": ", ".join(f"{chemical_symbols[z]} {e:.3f} eV" for z, e in zip(elements, shifts, strict=True)),
-        "energy scale": f"{scale:.4f} eV per atom (rms force in eV/Å)",
+        "energy scale": f"{scale:.4f} eV per atom (the larger of the rms force in eV/Å and the spread of energies)",
         "parameters": f"{sum(p.numel() for p in model.parameters()):,}",
     }
     resolved = dataclasses.replace(recipe, model=model_config)  # type: ignore[arg-type]
@@ -194,11 +196,18 @@ def _split(recipe: GTORecipe | RadialRecipe) -> tuple[list[Atoms], list[Atoms]]:
     return shuffled[n_validation:], shuffled[:n_validation]
 
 
+def _sample(graphs: Sequence[Data], n_atoms: int) -> list[Data]:
+    """Returns the first graph and as many of the following as fit into a number of atoms."""
+    sizes = np.cumsum([graph.num_nodes for graph in graphs])
+    return list(graphs[: max(1, int(np.searchsorted(sizes, n_atoms, side="right")))])
+
+
 def _choose_cutoff(structures: Sequence[Atoms]) -> float:
-    """Returns 5 Å or the largest molecule; for crystals the radius of 40 neighbours, between 4 and 6 Å."""
+    """Returns 5 Å or less for small molecules; for crystals the radius of 40 neighbours, between 4 and 6 Å."""
     sample = structures[:: max(1, len(structures) // 50)]
     if not any(atoms.pbc.any() for atoms in sample):
-        largest = max(float(atoms.get_all_distances().max()) for atoms in sample)
+        # Nothing in a box of this diagonal is further apart, and no matrix of distances is needed.
+        largest = max(float(np.linalg.norm(np.ptp(atoms.positions, axis=0))) for atoms in sample)
         return round(min(_MOLECULE_CUTOFF, max(largest + 0.5, 1.0)), 2)
     low, high = _CRYSTAL_CUTOFFS
     counts = [len(neighbours(atoms, high, "i")[0]) / len(atoms) for atoms in sample]
@@ -209,7 +218,7 @@ def _choose_cutoff(structures: Sequence[Atoms]) -> float:
 def _shifts_and_scale(
     structures: Sequence[Atoms], elements: tuple[int, ...], config: DataConfig
 ) -> tuple[np.ndarray, float]:
-    """Returns least-squares atomic energies, nearest to the isolated atoms if given, and the rms force component."""
+    """Returns least-squares atomic energies, nearest to the isolated atoms if given, and the scale of what is left."""
     counts = np.array([[np.count_nonzero(atoms.numbers == z) for z in elements] for atoms in structures], float)
     energies = np.array([energy_of(atoms, "train", config.energy_key) for atoms in structures])
     start = np.zeros(len(elements))
@@ -222,5 +231,7 @@ def _shifts_and_scale(
                 start[elements.index(int(atoms.numbers[0]))] = energy_of(atoms, str(path), config.energy_key)
     shifts = start + np.linalg.lstsq(counts, energies - counts @ start, rcond=1e-8)[0]
     forces = np.concatenate([forces_of(atoms, "train", config.forces_key).ravel() for atoms in structures])
-    rms = float(np.sqrt(np.mean(np.square(forces))))
-    return shifts, rms if rms > 0 else 1.0
+    # Relaxed structures have hardly any forces, but their energies still spread.
+    spread = (energies - counts @ shifts) / counts.sum(axis=1)
+    scale = max(float(np.sqrt(np.mean(np.square(values)))) for values in (forces, spread))
+    return shifts, scale if scale > _SMALLEST_SCALE else 1.0

@@ -13,6 +13,7 @@ import torch
 import torch.distributed as dist
 from lightning_fabric import Fabric
 from lightning_fabric.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 from torch import Tensor, nn
 from torch._utils import _flatten_dense_tensors, _unflatten_dense_tensors
 from torch.optim import Optimizer
@@ -60,7 +61,7 @@ class Backend:
                 precision=config.precision,  # type: ignore[arg-type]
             )
             self._fabric.launch()
-        except (ValueError, TypeError, RuntimeError, ImportError) as error:
+        except (ValueError, TypeError, RuntimeError, ImportError, MisconfigurationException) as error:
             raise InputError(
                 f"trainer: accelerator={config.accelerator!r}, devices={config.devices!r}, "
                 f"num_nodes={config.num_nodes}, strategy={config.strategy!r}, precision={config.precision!r} "

@@ -14,11 +14,29 @@ from torch import nn
 
 from sciml_zoo._files import recover_directory, staged_directory, write_atomically
 from sciml_zoo.errors import FailureError, InputError
-from sciml_zoo.training.recipe import write_recipe
+from sciml_zoo.training.recipe import as_plain, differences, read_recipe, write_recipe
 
 __all__ = ["RunFolder", "SaveModel", "has_checkpoint", "save_model_files"]
 
+# Values of a recipe's section ``trainer`` that may change from one stage of a run to the next.
+_FREE = {
+    *("max_steps", "max_minutes", "patience", "validate_every", "checkpoint_every", "log_every", "tensorboard"),
+    *("evaluation_batch_size", "accelerator", "devices", "num_nodes", "strategy"),
+}
+
 SaveModel = Callable[[nn.Module, Path, Mapping[str, Any]], None]
+
+
+def _decisive(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the values that decide what a run computes, under dotted names."""
+    found: dict[str, Any] = {}
+    for key, value in recipe.items():
+        if isinstance(value, Mapping):
+            inner = {name: item for name, item in value.items() if key != "trainer" or name not in _FREE}
+            found.update({f"{key}.{name}": item for name, item in inner.items()})
+        else:
+            found[key] = value
+    return found
 
 
 def has_checkpoint(directory: Path) -> bool:
@@ -136,6 +154,23 @@ class RunFolder:
             return (last / "state.json").read_bytes(), (last / "state.safetensors").read_bytes()
         except OSError as error:
             raise InputError(f"{last}: no checkpoint to resume from ({error}); start without resume") from error
+
+    def require_same_recipe(self, recipe: object) -> None:
+        """Refuses to go on with other data, another model or another loss than the run began with.
+
+        Args:
+            recipe: the dataclass to go on with; how long, how often and on what it is trained may differ.
+
+        Raises:
+            InputError: naming the values that differ.
+        """
+        path = self.path / "recipe.yaml"
+        if not path.is_file():
+            return
+        old, new = (_decisive(as_plain(one)) for one in (read_recipe(type(recipe), path), recipe))
+        changed = differences(old, new)
+        if changed:
+            raise InputError(f"{path}: {'; '.join(changed)}: to resume, leave it as it was, or start a new run")
 
     def write_recipe(self, recipe: object) -> None:
         """Replaces ``recipe.yaml``.

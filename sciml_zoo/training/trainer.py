@@ -220,6 +220,8 @@ class Trainer:
         if folder is not None:
             try:
                 files = folder.read_last()
+                if self._recipe is not None:
+                    folder.require_same_recipe(self._recipe)
             except InputError as error:
                 files = error
         files = self.backend.broadcast(files)

@@ -276,7 +276,7 @@ def load_domain(name: str) -> ModuleType:
         name: the domain's name.
 
     Returns:
-        Its ``verbs`` module.
+        The domain's package: ``recipe_type``, ``prepare``, ``evaluate``, ``predict`` and ``demo``.
 
     Raises:
         InputError: unknown domain.

@@ -290,3 +290,16 @@ def test_import_takes_at_most_a_fifth_of_a_second(here: Path) -> None:
 def test_list_takes_at_most_a_second(here: Path) -> None:
     code = "import sys; from sciml_zoo.cli import main; assert main(['list']) == 0; assert 'torch' not in sys.modules"
     assert processor_seconds(code) <= 1.0
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "words"),
+    [("--seed", "5", "seed was 0, now 5"), ("--loss.force_weight", "100", "loss.force_weight was 1.0, now 100.0")],
+)
+def test_a_run_is_not_resumed_as_another(here: Path, capsys: pytest.CaptureFixture[str], option, value, words) -> None:
+    options = ["--trainer.max_steps", "4", "--trainer.validate_every", "2"]
+    assert main(["train", "recipe.yaml", "--out", "run", *options]) == 0
+    before = (here / "run" / "recipe.yaml").read_bytes()
+    assert main(["train", "recipe.yaml", "--out", "run", "--resume", *options, option, value]) == 2
+    assert words in " ".join(capsys.readouterr().err.split())
+    assert (here / "run" / "recipe.yaml").read_bytes() == before
