@@ -51,7 +51,7 @@ def benchmarks() -> str:
         (
             f"{dynamics['picoseconds']:.0f} ps of NVE dynamics of ethanol, {dynamics['step_fs']} fs, "
             f"{dynamics['mean_temperature_K']:.0f} K: energy drift",
-            f"{dynamics['drift_mev_per_atom_per_ps']:.4f} meV/atom/ps, "
+            f"{dynamics['drift_mev_per_atom_per_ps']:.1e} meV/atom/ps, "
             + ("molecule intact" if dynamics["intact"] else "molecule broken"),
             "potentials.dynamics",
         ),

@@ -8,7 +8,7 @@ n = l + 2k            ``power``; ``k`` ≥ 0 is an integer, so that r^(2k) is a 
 α > 0                 exp(``log_exponents``) [pairs, l, p], Å⁻², learned
 r₀² = n / 2α          the primitive's maximum, at r₀ = √((l + 2k) / 2α)
 S_lm(r⃗) = r^l Y_lm    solid harmonics, homogeneous polynomials: nothing is singular at r → 0
-N                     makes the largest value of N r^n exp(−α r²) equal to 1
+N                     (2αe/n)^(n/2), which makes the largest value of N r^n exp(−α r²) equal to 1
 c                     ``coefficients`` [pairs, l, p, channel], the contraction, learned
 f(r)                  C∞ cutoff exp(1 − 1/(1 − x²)), x = r / ``cutoff``; every derivative vanishes at x = 1
 ====================  =====================================================================================
@@ -29,6 +29,8 @@ __all__ = ["GTOActivation", "SolidHarmonics", "smooth_cutoff"]
 
 # Below this 1 − x² the cutoff is less than exp(−199): zero in float32, and 1e-87 in float64.
 _CUTOFF_MARGIN = 0.005
+# Å². r^(2k) is flat closer than 1e-6 Å, where the logarithm would lose its derivatives.
+_SAME_POINT = 1e-12
 
 
 def smooth_cutoff(squared_distance: Tensor, cutoff: float) -> Tensor:
@@ -89,15 +91,6 @@ class SolidHarmonics(nn.Module):
         return torch.cat(blocks, dim=1)
 
 
-def _integer_power(base: Tensor, bits: Tensor) -> Tensor:
-    """Returns base^k by repeated squaring: a polynomial, whose derivatives of all orders are finite at base = 0."""
-    power = torch.where(bits[0], base, torch.ones_like(base))
-    for bit in bits[1:]:
-        base = base * base
-        power = torch.where(bit, power * base, power)
-    return power
-
-
 class GTOActivation(nn.Module):
     """Contracted GTO primitives per ordered element pair, batched over edges.
 
@@ -113,7 +106,6 @@ class GTOActivation(nn.Module):
 
     powers: Tensor
     degrees: Tensor
-    power_bits: Tensor
 
     def __init__(
         self,
@@ -136,8 +128,6 @@ class GTOActivation(nn.Module):
         powers[0].clamp_(min=1)
         exponents = (degree + 2 * powers) / (2 * peaks**2)
         self.register_buffer("powers", powers.to(torch.get_default_dtype()))
-        place = torch.arange(int(powers.max()).bit_length() or 1)
-        self.register_buffer("power_bits", (powers.long() >> place[:, None, None]) % 2 == 1, persistent=False)
         self.register_buffer("degrees", degree.expand_as(powers).to(torch.get_default_dtype()).clone())
         self.log_exponents = nn.Parameter(exponents.log().to(torch.get_default_dtype()).repeat(n_pairs, 1, 1))
         self.coefficients = nn.Parameter(torch.randn(n_pairs, l_max + 1, n_radial, n_channels) / math.sqrt(n_radial))
@@ -145,8 +135,8 @@ class GTOActivation(nn.Module):
     def primitives(self, squared_distance: Tensor, pair: Tensor) -> Tensor:
         """Evaluates N r^(2k) exp(−α r²) r₀^l, the primitive without its solid harmonic of the scaled vector r⃗ / r₀.
 
-        With u = r²/r₀² this is (u e^(1−u))^k e^(l(1−u)/2): bounded for every u, so that neither a large exponent
-        nor a large power overflows.
+        One exponential of k log r² + log N − α r²: the value is at most r^(−l), so that neither a large exponent nor a
+        large power overflows.
 
         Args:
             squared_distance: r² [E], Å².
@@ -155,13 +145,11 @@ class GTOActivation(nn.Module):
         Returns:
             [E, l, p]; to be multiplied by S_lm(r⃗) · r₀^(−l).
         """
-        exponents = self.log_exponents.exp()
-        power = (self.degrees + 2 * self.powers).clamp(min=1.0)
-        inverse_peak = 2.0 * exponents / power
-        decay = power / 2 - self.powers
-        u = squared_distance[:, None, None] * inverse_peak[pair]
-        radial = _integer_power(u * torch.exp(1.0 - u), self.power_bits) * torch.exp(self.degrees / 2 - u * decay)
-        return radial * (inverse_peak ** (self.degrees / 2))[pair]
+        half_power = self.powers + self.degrees / 2
+        log_norm = half_power * (1.0 + self.log_exponents - half_power.log())
+        log_r2 = squared_distance.clamp(min=_SAME_POINT).log()
+        decay = squared_distance[:, None, None] * self.log_exponents.exp()[pair]
+        return torch.exp(self.powers * log_r2[:, None, None] + log_norm[pair] - decay)
 
     def forward(self, vectors: Tensor, pair: Tensor) -> tuple[Tensor, Tensor]:
         """Evaluates the contracted radial functions and the solid harmonics of every edge.
