@@ -93,7 +93,9 @@ def test_a_reloaded_module_replaces_its_class() -> None:
 
 
 def test_a_built_in_name_cannot_be_taken() -> None:
-    with pytest.raises(ValueError, match=r"'radial_potential' (belongs to|is already registered by) sciml_zoo\.potentials"):
+    with pytest.raises(
+        ValueError, match=r"'radial_potential' (belongs to|is already registered by) sciml_zoo\.potentials"
+    ):
 
         @register_model("radial_potential", config=ToyConfig, domain="potentials")
         class Mine(nn.Module):
