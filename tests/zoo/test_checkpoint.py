@@ -146,7 +146,8 @@ def test_a_file_is_not_overwritten(model: Toy, tmp_path: Path) -> None:
 def test_an_empty_directory_is_filled(model: Toy, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     save_model(model, tmp_path / "out", overwrite=False)
-    load_checkpoint(tmp_path / "out")
+    loaded = load_checkpoint(tmp_path / "out")
+    assert all(torch.equal(value, loaded.state_dict()[name]) for name, value in model.state_dict().items())
 
 
 @pytest.mark.parametrize("moment", ["golden_predictions", "pack", "model_card"])
