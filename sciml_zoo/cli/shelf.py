@@ -53,11 +53,14 @@ def _list(args: argparse.Namespace) -> int:
             table.add_row(name, architecture.domain, architecture.summary)
     else:
         for heading in ("weights", "domain", "parameters", "licence", "measured"):
-            table.add_column(heading, overflow="fold")
+            table.add_column(heading, no_wrap=heading == "weights", overflow="fold")
         for name in names:
             row = _row(get_weights(name))
             rows.append(row)
-            measured = "\n".join(f"{m['name']} {m['value']:.4g} {m['unit']}" for m in row["metrics"])
+            first = [m for m in row["metrics"] if m["dataset"] == row["metrics"][0]["dataset"]]
+            measured = "\n".join(
+                [*(m["dataset"] for m in first[:1]), *(f"{m['name']} {m['value']:.4g} {m['unit']}" for m in first)]
+            )
             table.add_row(name, row["domain"], f"{row['parameters']:,}", row["licence"], measured)
     write_json(args.json, rows)
     plain_console().print(table)
@@ -121,7 +124,7 @@ def _verify(args: argparse.Namespace) -> int:
     device = choose_device(args.device)
     table = Table(box=None, header_style="bold", pad_edge=False)
     for heading in ("weights", "verdict", "largest error", "tolerance"):
-        table.add_column(heading, overflow="fold")
+        table.add_column(heading, no_wrap=heading == "weights", overflow="fold")
     rows: list[dict[str, Any]] = []
     failures: list[InputError | FailureError] = []
     for name in args.names or list_models(pretrained=True):

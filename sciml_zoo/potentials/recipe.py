@@ -159,6 +159,8 @@ def prepare(recipe: GTORecipe | RadialRecipe) -> PreparedTraining:
         "energy scale": f"{scale:.4f} eV per atom (the larger of the rms force in eV/Å and the spread of energies)",
         "parameters": f"{sum(p.numel() for p in model.parameters()):,}",
     }
+    if np.linalg.matrix_rank([[np.count_nonzero(a.numbers == z) for z in elements] for a in train]) < len(elements):
+        notes["energy shifts"] += " (too few compositions: only their sum over a structure has a meaning)"
     resolved = dataclasses.replace(recipe, model=model_config)  # type: ignore[arg-type]
     return PreparedTraining(resolved, PotentialTask(model, recipe.loss), train_graphs, validation_graphs, notes)
 

@@ -81,7 +81,8 @@ class TrainerConfig:
         seed: of the data order, the tasks' generators and torch's own.
         clip_norm: the largest norm of the gradient.
         clip_factor: the largest norm of the gradient, as a multiple of its running mean.
-        ema_decay: decay of the exponential moving average of the weights, which is then validated and saved.
+        ema_decay: decay of the exponential moving average of the weights, which is then validated and saved; after n
+            steps it is at most (1 + n) / (10 + n).
         validate_every: steps between validations.
         checkpoint_every: steps between checkpoints in ``last/``, beside those at validations.
         log_every: steps between lines in ``metrics.jsonl``.

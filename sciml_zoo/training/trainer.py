@@ -1,14 +1,14 @@
 """The trainer that all domains share: it sets a run up, and hands it to the loop."""
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 
 from sciml_zoo.errors import InputError
 from sciml_zoo.training.backend import Backend
@@ -200,7 +200,7 @@ class Trainer:
         task.model.train()
         ema = None
         if config.ema_decay is not None:
-            ema = AveragedModel(task.model, multi_avg_fn=get_ema_multi_avg_fn(config.ema_decay))
+            ema = AveragedModel(task.model, multi_avg_fn=_moving_average(config.ema_decay))
             ema.requires_grad_(False)
             ema.eval()
         plain = as_plain(config)
@@ -248,6 +248,17 @@ class Trainer:
             seed = derived_seed(self.config.seed, f"continued at {state.step}", self.backend.rank)
             torch.manual_seed(seed)
             state.task.generator.manual_seed(seed)
+
+
+def _moving_average(decay: float) -> Callable[[Any, Any, Any], None]:
+    """Returns the update of an average whose decay rises to its value, so that it soon forgets the initial weights."""
+
+    @torch.no_grad()
+    def update(averaged: Any, current: Any, n_averaged: Any) -> None:
+        n = int(n_averaged)
+        torch._foreach_lerp_(list(averaged), list(current), 1 - min(decay, (1 + n) / (10 + n)))
+
+    return update
 
 
 @dataclass(frozen=True)
