@@ -29,7 +29,7 @@ _REPOSITORY = Path(__file__).resolve().parents[1]
 _LARGEST = 5_000_000  # bytes; larger weights belong on a server
 
 
-def measure(model: torch.nn.Module, card: dict, name: str) -> list[dict]:
+def measure(model: torch.nn.Module, card: dict, name: str, seed: int) -> list[dict]:
     """Returns the metrics that the card lists, measured on its data sets, with their commands."""
     domain = load_domain(get_architecture(str(model.architecture)).domain)
     metrics = []
@@ -40,7 +40,7 @@ def measure(model: torch.nn.Module, card: dict, name: str) -> list[dict]:
             command = f"sciml-zoo evaluate {name} {test['shown_as']}"
             value = round(float(scores[metric]), 3)
             row = {"dataset": test["dataset"], "name": metric, "value": value, "unit": unit}
-            metrics.append({**row, "seed": card["seed"], "command": command})
+            metrics.append({**row, "seed": seed, "command": command})
             print(f"{test['dataset']}: {metric} {value} {unit}")
     return metrics
 
@@ -53,6 +53,7 @@ def main() -> int:
     arguments = parser.parse_args()
     recipe = f"scripts/recipes/{arguments.name}.yaml"
     card = yaml.safe_load((_REPOSITORY / "scripts" / "cards" / f"{arguments.name}.yaml").read_text(encoding="utf-8"))
+    seed = yaml.safe_load((arguments.run / "recipe.yaml").read_text(encoding="utf-8"))["seed"]
     source = arguments.run / "best"
     size = sum((source / file).stat().st_size for file in FILES)
     if size > _LARGEST:
@@ -63,7 +64,7 @@ def main() -> int:
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "licence": card["licence"],
         "data": card["data"],
-        "metrics": measure(model, card, arguments.name),
+        "metrics": measure(model, card, arguments.name, seed),
         "command": f"sciml-zoo train {recipe} --out {arguments.run}",
         "recipe": recipe,
         "domain_of_validity": card["domain_of_validity"],
