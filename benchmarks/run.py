@@ -10,6 +10,14 @@ BENCHMARKS = (
     ("benchmarks.training.overhead", False),
     ("benchmarks.potentials.accuracy", True),
     ("benchmarks.potentials.dynamics", False),
+    ("benchmarks.ising.mapping", False),
+    ("benchmarks.ising.exact", False),
+    ("benchmarks.ising.monte_carlo", False),
+    ("benchmarks.ising.ground_states", True),
+    ("benchmarks.ising.speed", True),
+    ("benchmarks.ising.learning", True),
+    ("benchmarks.ising.digits", False),
+    ("benchmarks.ising.scaling", False),
 )
 
 

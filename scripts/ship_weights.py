@@ -3,7 +3,8 @@
 python scripts/ship_weights.py gto_potential.rmd17_ethanol runs/rmd17_ethanol
 
 What the card says beyond measurements stands in scripts/cards/<name>.yaml; every figure is measured here, by the same
-functions as `sciml-zoo evaluate`.
+functions as `sciml-zoo evaluate`. A measurement there may name a `file` in its domain's own notation, in place of the
+catalogue's file `dataset`, and `decimals` (3) of its figures.
 """
 
 import argparse
@@ -26,6 +27,7 @@ from sciml_zoo.zoo.registry import get_architecture, load_domain
 from sciml_zoo.zoo.verify import verify
 
 _REPOSITORY = Path(__file__).resolve().parents[1]
+_DECIMALS = 3
 _LARGEST = 5_000_000  # bytes; larger weights belong on a server
 
 
@@ -34,11 +36,10 @@ def measure(model: torch.nn.Module, card: dict, name: str, seed: int) -> list[di
     domain = load_domain(get_architecture(str(model.architecture)).domain)
     metrics = []
     for test in card["measured"]:
-        path = dataset_file(*test["dataset"].split("/", 1))
-        scores = domain.evaluate(model, path)
+        scores = domain.evaluate(model, test.get("file") or dataset_file(*test["dataset"].split("/", 1)))
         for metric, unit in test["metrics"].items():
             command = f"sciml-zoo evaluate {name} {test['shown_as']}"
-            value = round(float(scores[metric]), 3)
+            value = round(float(scores[metric]), test.get("decimals", _DECIMALS))
             row = {"dataset": test["dataset"], "name": metric, "value": value, "unit": unit}
             metrics.append({**row, "seed": seed, "command": command})
             print(f"{test['dataset']}: {metric} {value} {unit}")

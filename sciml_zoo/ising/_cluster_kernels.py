@@ -26,7 +26,7 @@ Array = NDArray[Any]
 
 
 @numba.njit(cache=True, nogil=True)
-def _below(state: Array, n: int) -> int:
+def _below(state: Array, n: int) -> Any:
     # 32 bits scaled to 0 … n − 1; uneven by less than n/2³².
     return (np.uint64(draw(state)) * np.uint64(n)) >> np.uint64(32)
 

@@ -65,10 +65,28 @@ def _uniform(state):
 
 
 @_jit
-def _isoenergetic(starts, neighbours, values, fields, spins, a, b, random, stack, mark):
-    """Houdayer's move on lanes a and b; returns the change of energy of a (that of b is its negative).
+def _cluster_cost(starts, neighbours, values, fields, spins, lane, stack, size, mark):
+    """Returns the change of energy if the marked cluster were turned in a lane."""
+    cost = 0.0
+    for position in range(size):
+        i = stack[position]
+        outside = np.float64(fields[i])
+        for k in range(starts[i], starts[i + 1]):
+            j = np.int64(neighbours[k])
+            if not mark[j]:
+                outside += values[k] * spins[j, lane]
+        cost += 2.0 * outside * spins[i, lane]
+    return cost
 
-    One cluster of spins that differ between the two replicas is exchanged: the sum of both energies stays the same.
+
+@_jit
+def _exchange_cluster(
+    starts, neighbours, values, fields, bone_starts, bones, spins, energies, a, b, beta, random, stack, mark
+):
+    """Houdayer's move on lanes a and b of one temperature; returns whether anything was exchanged.
+
+    One cluster of spins that differ between the two, connected by ``bones``, is exchanged. If the bones are all bonds
+    the sum of the energies stays; else the change is accepted or not as Metropolis would.
     """
     n = spins.shape[0]
     first = -1
@@ -81,36 +99,39 @@ def _isoenergetic(starts, neighbours, values, fields, spins, a, b, random, stack
             first = i
             break
     if first < 0:
-        return 0.0
-    size = 1
+        return False
+    size, done = 1, 0
     stack[0] = first
     mark[first] = True
-    done = 0
-    cost = 0.0
     while done < size:
         i = stack[done]
         done += 1
-        outside = np.float64(fields[i])
-        for k in range(starts[i], starts[i + 1]):
-            j = np.int64(neighbours[k])
-            if spins[j, a] == spins[j, b]:
-                outside += values[k] * spins[j, a]
-            elif not mark[j]:
+        for k in range(bone_starts[i], bone_starts[i + 1]):
+            j = np.int64(bones[k])
+            if spins[j, a] != spins[j, b] and not mark[j]:
                 mark[j] = True
                 stack[size] = j
                 size += 1
-        cost += 2.0 * outside * spins[i, a]
-    for k in range(size):
-        i = stack[k]
+    cost = _cluster_cost(starts, neighbours, values, fields, spins, a, stack, size, mark)
+    other = -cost
+    if bones.shape[0] != neighbours.shape[0]:
+        other = _cluster_cost(starts, neighbours, values, fields, spins, b, stack, size, mark)
+    accept = cost + other <= 0 or _uniform(random) < np.exp(-beta * (cost + other))
+    for position in range(size):
+        i = stack[position]
         mark[i] = False
-        spins[i, a], spins[i, b] = spins[i, b], spins[i, a]
-    return cost
+        if accept:
+            spins[i, a], spins[i, b] = spins[i, b], spins[i, a]
+    if accept:
+        energies[a] += cost
+        energies[b] += other
+    return accept
 
 
 @_jit
 def temper_lanes(
-    starts, middles, neighbours, values, fields, unit,
-    spins, state, energies, betas, lane_at, random, n_rounds, parity, cluster_levels, energy_scale,
+    starts, middles, neighbours, values, fields, unit, bone_starts, bones,
+    spins, state, energies, betas, lane_at, random, n_rounds, parity, cluster_levels, clusters_per_pair, energy_scale,
     best, best_spins, exchanges, accepted,
 ):  # fmt: skip
     """Rounds of one sweep, isoenergetic moves at the coldest levels, and exchanges between neighbouring levels.
@@ -135,10 +156,11 @@ def temper_lanes(
         for level in range(levels - cluster_levels, levels):
             for pair in range(copies // 2):
                 a, b = lane_at[level, 2 * pair], lane_at[level, 2 * pair + 1]
-                cost = _isoenergetic(starts, neighbours, values, fields, spins, a, b, random, stack, mark)
-                energies[a] += cost
-                energies[b] -= cost
-                accepted[level] += cost != 0.0
+                for _ in range(clusters_per_pair):
+                    accepted[level] += _exchange_cluster(
+                        starts, neighbours, values, fields, bone_starts, bones,
+                        spins, energies, a, b, betas[level], random, stack, mark,
+                    )  # fmt: skip
         for lane in range(LANES):
             if energies[lane] < best[0] - _SAME * energy_scale:
                 best[0] = energies[lane]

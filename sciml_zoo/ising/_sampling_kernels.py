@@ -31,7 +31,7 @@ import numpy as np
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-__all__ = ["draw", "measure", "random_spins", "random_states", "run_lanes", "sweep_lanes"]
+__all__ = ["colour_spins", "draw", "magnetise", "measure", "random_spins", "random_states", "run_lanes", "sweep_lanes"]
 
 Array = NDArray[Any]
 
@@ -78,10 +78,16 @@ def random_states(seed: int, stream: int, replicas: Array) -> NDArray[np.uint32]
     low = np.uint64(0xFFFFFFFF)
     parts = [first & low, first >> np.uint64(32), second & low, np.ones_like(first)]
     states = np.ascontiguousarray(np.stack(parts).astype(np.uint32))
-    for r in range(states.shape[1]):
-        for _ in range(12):  # SFC32 needs a few steps until close seeds are far apart
-            draw(states[:, r])
+    _stir(states)
     return states
+
+
+@numba.njit(cache=True, nogil=True)
+def _stir(states: Array) -> None:
+    # SFC32 needs a few steps until close seeds are far apart.
+    for r in range(states.shape[1]):
+        for _ in range(12):
+            draw(states[:, r])
 
 
 def _mixed(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
@@ -93,7 +99,7 @@ def _mixed(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
 
 
 @numba.njit(cache=True, nogil=True)
-def draw(state: Array) -> int:
+def draw(state: Array) -> Any:
     """Returns the next 32 random bits of one SFC32 state [4] (C. Doty-Humphrey, PractRand)."""
     a, b, c, d = state[0], state[1], state[2], state[3]
     bits = np.uint32(np.uint32(a + b) + d)
@@ -252,3 +258,22 @@ def run_lanes(
             for r in range(n_lanes):
                 for i in range(n):
                     recorded[step, r, i] = spins[i, r]
+
+
+@numba.njit(cache=True, nogil=True)
+def colour_spins(indptr: Array, indices: Array, free: Array) -> Array:
+    """Returns a greedy colouring of the spins ``free`` [n]: no two coupled ones share a colour; −1 for the others."""
+    n = len(indptr) - 1
+    colours = np.full(n, -1, np.int64)
+    last_seen = np.full(n + 1, -1, np.int64)
+    for position in range(len(free)):
+        i = free[position]
+        for k in range(indptr[i], indptr[i + 1]):
+            colour = colours[indices[k]]
+            if colour >= 0:
+                last_seen[colour] = i
+        colour = 0
+        while last_seen[colour] == i:
+            colour += 1
+        colours[i] = colour
+    return colours

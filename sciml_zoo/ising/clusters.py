@@ -86,7 +86,7 @@ class ClusterChains:
             self._turned[:] = self._moves[:] = 0
             if stage:
                 self.advance(1, stage, False)
-                wanted = len(self._free) * self._moves / np.maximum(1, self._turned)
+                wanted = (len(self._free) + 1) * self._moves / np.maximum(1, self._turned)
                 self._clusters = np.clip(np.round(wanted), 1, max(1, len(self._free))).astype(np.int64)
         self._turned[:] = self._moves[:] = 0
 
@@ -121,8 +121,8 @@ class ClusterChains:
         return np.concatenate([self._whole(drawn[r : r + 1], r) for r in range(len(drawn))])
 
     def acceptance(self) -> float:
-        """Returns the mean share of the spins that a move turned over."""
-        return float(self._turned.sum() / max(1, self._moves.sum() * len(self._free)))
+        """Returns the mean share of the spins, the ghost included, that a move turned over."""
+        return float(self._turned.sum() / max(1, self._moves.sum() * (len(self._free) + 1)))
 
     def _whole(self, drawn: NDArray[np.int8], replica: int) -> NDArray[np.int8]:
         states = np.empty((len(drawn), self._compiled.n), dtype=np.int8)

@@ -11,8 +11,8 @@
 
 ρ_t and R-hat are those of Vehtari, Gelman, Simpson, Carpenter & Bürkner, Bayesian Analysis 16, 667 (2021): chains that
 disagree make ρ_t stay above zero, so that τ is long where a single chain would look fine. The sum is cut by Sokal's
-automatic window (Sokal 1997: the first lag of at least five τ) or where Geyer's sums of pairs turn negative (Geyer
-1992, initial monotone sequence).
+automatic window (Sokal 1997: the first lag of at least five τ, and of five) or where Geyer's sums of pairs turn
+negative (Geyer 1992, initial monotone sequence).
 """
 
 from __future__ import annotations
@@ -110,14 +110,14 @@ def autocorrelation_time(draws: ArrayLike, *, window: Window = "sokal") -> float
     n, n_draws = len(rho), np.asarray(draws).size
     if window == "sokal":
         sums = 2.0 * np.cumsum(rho) - 1.0
-        inside = np.arange(n) >= _SOKAL_WIDTH * np.maximum(sums, 0.0)
+        inside = np.arange(n) >= _SOKAL_WIDTH * np.maximum(sums, 1.0)
         inside[0] = False
         tau = float(sums[np.argmax(inside)] if inside.any() else sums[-1])
         if not inside.any():
             # The window never closes: the chains are shorter than a few τ, and the last sum is no estimate.
             tau = max(tau, float(sums.max()))
     elif window == "geyer":
-        pairs = rho[0 : n - n % 2 : 2] + rho[1 : n : 2][: n // 2]
+        pairs = rho[0 : n - n % 2 : 2] + rho[1:n:2][: n // 2]
         positive = np.argmax(pairs <= 0) if (pairs <= 0).any() else len(pairs)
         tau = float(2.0 * np.minimum.accumulate(pairs[:positive]).sum() - 1.0)
     else:

@@ -26,6 +26,8 @@ from sciml_zoo.errors import InputError
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from sciml_zoo.ising.ground_state import GroundState
+
 __all__ = ["IsingModel"]
 
 # Spins are converted to float64 in blocks of this many numbers.
@@ -179,7 +181,8 @@ class IsingModel:
             h[index[name]] = value
         for (u, v), value in couplings.items():
             if u == v or not np.isfinite(value):
-                raise InputError(f"coupling ({u!r}, {v!r}): {value} " + ("couples a spin with itself" if u == v else ""))
+                problem = "couples a spin with itself" if u == v else "is not a finite number"
+                raise InputError(f"coupling ({u!r}, {v!r}): {value} {problem}")
         edges = [(index[u], index[v], value) for (u, v), value in couplings.items()]
         model = cls.from_edges(edges, len(order), fields=h, offset=offset)
         return cls(model.couplings, h, offset, labels=order)
@@ -227,7 +230,7 @@ class IsingModel:
     @property
     def n_edges(self) -> int:
         """Number of pairs with a coupling other than zero."""
-        return int((np.count_nonzero(self.couplings) if self.is_dense else self.couplings.nnz) // 2)
+        return self.csr().nnz // 2
 
     def csr(self) -> sparse.csr_array:
         """Returns the couplings as a CSR array [n, n] with sorted indices and no explicit zeros."""
@@ -270,6 +273,16 @@ class IsingModel:
         s = self._checked(spins)
         flat = s.reshape(-1, self.n).astype(np.float64)
         return ((self.couplings @ flat.T).T + self.fields).reshape(s.shape)
+
+    def ground_state(self, **options: Any) -> GroundState:
+        """Returns the best state found by :func:`sciml_zoo.ising.ground_state.ground_state`.
+
+        Args:
+            **options: that function's: ``method``, ``time_limit``, ``n_sweeps``, ``target``, ``seed``, ``on_progress``.
+        """
+        from sciml_zoo.ising.ground_state import ground_state
+
+        return ground_state(self, **options)
 
     def _energy(self, spins: NDArray[Any]) -> NDArray[np.float64]:
         flat = spins.reshape(-1, self.n)

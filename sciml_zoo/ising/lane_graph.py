@@ -35,6 +35,11 @@ class LaneGraph:
     fields: NDArray[np.float32]
     unit: np.float32
 
+    @property
+    def arrays(self) -> tuple[NDArray[np.generic] | np.float32, ...]:
+        """What the kernels take first: starts, middles, neighbours, values, fields, unit."""
+        return self.starts, self.middles, self.neighbours, self.values, self.fields, self.unit
+
     @classmethod
     def of(cls, model: IsingModel) -> "LaneGraph":
         """Builds the graph of a model.

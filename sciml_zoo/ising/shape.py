@@ -96,6 +96,6 @@ def checked_edges(edges: Tensor, config: BoltzmannMachineConfig) -> Tensor:
     if wrong.any():
         k = int(wrong.nonzero()[0])
         raise InputError(f"edge {k}: {pairs[:, k].tolist()} is not a pair 0 ≤ i < j < {config.n_units}")
-    if len(torch.unique(pairs, dim=1).T) < pairs.shape[1]:
+    if torch.unique(pairs, dim=1).size(1) < pairs.size(1):
         raise InputError("edges: a pair is given twice; add up its couplings")
     return pairs

@@ -46,9 +46,7 @@ class SingleSpinChains:
         self._shift, self._ceiling = (1.0, 1.0) if method == "heat_bath" else (0.0, _METROPOLIS_CEILING)
         self._n_replicas = len(start)
         width = min(_BLOCK, -(-self._n_replicas // n_threads))
-        self._blocks = [
-            slice(k, min(k + width, self._n_replicas)) for k in range(0, self._n_replicas, max(1, width))
-        ]
+        self._blocks = [slice(k, min(k + width, self._n_replicas)) for k in range(0, self._n_replicas, max(1, width))]
         self._states = [random_states(seed, _STREAM, np.arange(b.start, b.stop)) for b in self._blocks]
         self._spins = []
         for block, states in zip(self._blocks, self._states, strict=True):

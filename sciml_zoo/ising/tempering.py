@@ -9,7 +9,7 @@
 Temperatures are best where all exchanges are equally rare, that is at equal steps of Λ, and their best number is about
 2 Λ(β_T) + 1 (Syed, Bouchard-Côté, Deligiannidis & Doucet, J. R. Stat. Soc. B 84, 321 (2022)); a pilot run finds both.
 Replicas 2p and 2p + 1 exchange clusters of disagreeing spins at one temperature (Houdayer 2001; Zhu, Ochoa &
-Katzgraber, Phys. Rev. Lett. 115, 077201 (2015)). Where such a cluster usually holds most of the spins it could hold,
+Katzgraber, Phys. Rev. Lett. 115, 077201 (2015)). Where such a cluster holds nearly all of the spins it could hold,
 the move only renames the replicas, so each pair measures that in its equilibration and leaves the move out there.
 """
 
@@ -36,7 +36,7 @@ _LANES = 64
 _FEWEST, _MOST = 4, 128
 _PILOT_ROUNDS = (32, 64, 128, 256, 512)
 _PILOT_REPLICAS = 4
-_LARGEST_SHARE = 0.5
+_LARGEST_SHARE = 0.8
 
 
 class TemperedChains:
@@ -69,7 +69,7 @@ class TemperedChains:
         n_rungs, replicas = len(ladder), len(start)
         width = 2 * max(1, min(_LANES // (2 * n_rungs), -(-replicas // (2 * n_threads))))
         self._blocks = [_Block(compiled, k, start[k : k + width], n_rungs, seed) for k in range(0, replicas, width)]
-        self._begun = 0
+        self._begun = self._counted = 0
         self.paired = cluster_moves is not False and replicas % 2 == 0
         for block in self._blocks:
             block.with_clusters[:] = bool(cluster_moves)
@@ -90,6 +90,7 @@ class TemperedChains:
         self._run(n_sweeps)
         for block in self._blocks:
             block.forget()
+        self._counted = 0
 
     def _run(self, n_sweeps: int) -> None:
         if n_sweeps:
@@ -128,6 +129,7 @@ class TemperedChains:
 
         in_threads(work, len(self._blocks), self._n_threads)
         self._begun += kept * thin
+        self._counted += kept * thin
         energies += self._compiled.offset
         return Record(energies[..., -1], magnetisation[..., -1], probe, recorded, energies, magnetisation)
 
@@ -137,7 +139,7 @@ class TemperedChains:
 
     def acceptance(self) -> float:
         """Returns the share of visited spins that turned over, all temperatures together."""
-        visits = sum(block.tried[:, :2].sum() for block in self._blocks) * len(self._free) * len(self._ladder)
+        visits = self._counted * len(self._free) * sum(len(block.turned) for block in self._blocks)
         return float(sum(block.turned.sum() for block in self._blocks) / max(1, visits))
 
     def exchange_rates(self) -> NDArray[np.float64]:
@@ -236,9 +238,7 @@ def pilot_ladder(
     return ladder
 
 
-def equal_steps(
-    ladder: NDArray[np.float64], rejection: NDArray[np.float64], n_rungs: int
-) -> NDArray[np.float64]:
+def equal_steps(ladder: NDArray[np.float64], rejection: NDArray[np.float64], n_rungs: int) -> NDArray[np.float64]:
     """Returns β [n_rungs] with the same ends at equal steps of the barrier.
 
     Args:

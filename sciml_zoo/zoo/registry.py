@@ -45,7 +45,7 @@ __all__ = [
 ]
 
 #: The module of each domain that the command line's common verbs call.
-DOMAINS: dict[str, str] = {"potentials": "sciml_zoo.potentials"}
+DOMAINS: dict[str, str] = {"ising": "sciml_zoo.ising", "potentials": "sciml_zoo.potentials"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,6 +107,12 @@ class Registration:
 
 _BUILT_IN = (
     Architecture(
+        "boltzmann_machine",
+        "ising",
+        "sciml_zoo.ising.model",
+        "Two-valued stochastic units on any graph, visible and hidden: the Ising model as a network that learns",
+    ),
+    Architecture(
         "gto_potential",
         "potentials",
         "sciml_zoo.potentials.model",
@@ -117,6 +123,12 @@ _BUILT_IN = (
         "potentials",
         "sciml_zoo.potentials.model",
         "Interatomic potential on distances only: the simplest rotation-invariant baseline",
+    ),
+    Architecture(
+        "rbm",
+        "ising",
+        "sciml_zoo.ising.model",
+        "Restricted Boltzmann machine: visible and hidden units, coupled only with each other",
     ),
 )
 _architectures: dict[str, Architecture] = {architecture.name: architecture for architecture in _BUILT_IN}

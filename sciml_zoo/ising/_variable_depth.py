@@ -1,0 +1,168 @@
+"""Compiled variable-depth local search (Kernighan & Lin 1970; for binary quadratic programs Merz & Katayama 2004).
+
+A move flips one spin, then again and again the spin that gains most (or loses least) among those not yet flipped, and keeps
+the best state on the way. Where strong bonds tie spins into domains this flips whole domains, which one flip cannot.
+
+| symbol | here | shape |
+|---|---|---|
+| J | ``couplings``, float64, dense | [n, n] |
+| s | ``spins``, float64 ±1 | [n] |
+| −ΔE/2 of a flip, −s_i (Σ_j J_ij s_j + h_i) | ``gains`` | [n] |
+"""
+
+import numba
+import numpy as np
+
+__all__ = ["iterate_local_search"]
+
+_jit = numba.njit(cache=True, nogil=True)
+_fast = numba.njit(cache=True, nogil=True, fastmath={"contract", "nsz", "nnan", "ninf", "reassoc"})
+
+
+@_jit
+def _uniform(state):
+    """A number in [0, 1) from a xorshift64* state [1] (Vigna 2016)."""
+    x = state[0]
+    x ^= x >> np.uint64(12)
+    x ^= x << np.uint64(25)
+    x ^= x >> np.uint64(27)
+    state[0] = x
+    return np.float64((x * np.uint64(0x2545F4914F6CDD1D)) >> np.uint64(11)) / 9007199254740992.0
+
+
+@_fast
+def _flip(couplings, spins, gains, i):
+    """Flips spin i and updates all gains; returns the gain."""
+    gain = gains[i]
+    row = couplings[i]
+    factor = 2.0 * spins[i]
+    for j in range(spins.shape[0]):
+        gains[j] += factor * row[j] * spins[j]
+    spins[i] = -spins[i]
+    gains[i] = -gain
+    return gain
+
+
+@_fast
+def _best_free(gains, blocked):
+    """Returns the largest of gains − blocked, whose entries are infinite where a spin must not flip again."""
+    largest = -np.inf
+    for j in range(gains.shape[0]):
+        largest = max(largest, gains[j] - blocked[j])
+    for j in range(gains.shape[0]):
+        if gains[j] - blocked[j] == largest:
+            return j
+    return 0
+
+
+@_jit
+def _descend(couplings, spins, gains, tolerance):
+    """Flips the best spin until no flip gains; returns half of the energy won."""
+    won = 0.0
+    free = np.zeros(spins.shape[0])
+    for _ in range(1000 * spins.shape[0]):
+        i = _best_free(gains, free)
+        if gains[i] <= tolerance:
+            break
+        won += _flip(couplings, spins, gains, i)
+    return won
+
+
+@_jit
+def _chain(couplings, spins, gains, start, depth, tolerance, path, blocked):
+    """One variable-depth move from a spin; returns half of the energy won, 0 if the state is as before."""
+    blocked[:] = 0.0
+    total, best, kept = 0.0, tolerance, 0
+    i = start
+    for step in range(depth):
+        total += _flip(couplings, spins, gains, i)
+        blocked[i] = 1e300
+        path[step] = i
+        if total > best:
+            best, kept = total, step + 1
+        elif kept and step > kept + 20:
+            depth = step + 1
+            break
+        i = _best_free(gains, blocked)
+    for step in range(depth - 1, kept - 1, -1):
+        _flip(couplings, spins, gains, path[step])
+    return best if kept else 0.0
+
+
+@_jit
+def _local_minimum(couplings, spins, gains, random, depth, tolerance, path, blocked):
+    """Variable-depth moves from all spins in random order until none gains; returns half of the energy won."""
+    n = spins.shape[0]
+    won = _descend(couplings, spins, gains, tolerance)
+    order = np.arange(n)
+    without = 0
+    while without < n:
+        for k in range(n - 1, 0, -1):
+            other = int(_uniform(random) * (k + 1))
+            order[k], order[other] = order[other], order[k]
+        for k in range(n):
+            gain = _chain(couplings, spins, gains, order[k], depth, tolerance, path, blocked)
+            won += gain
+            without = 0 if gain > 0 else without + 1
+            if without >= n:
+                break
+    return won
+
+
+@_jit
+def iterate_local_search(couplings, fields, spins, random, n_kicks, tolerance, best_spins, best, depth):
+    """Kicks and local minima, going on from a new minimum unless it is worse.
+
+    Args:
+        couplings: J float64 [n, n].
+        fields: h float64 [n].
+        spins: float64 ±1 [n], changed.
+        random: xorshift state uint64 [1].
+        n_kicks: how many kicks.
+        tolerance: gains below it are rounding.
+        best_spins: float64 [n], the best state so far.
+        best: float64 [2]: its energy without the offset, and after how many kicks it was found (−1: before).
+        depth: most flips of a move.
+    """
+    n = spins.shape[0]
+    path = np.empty(n, np.int64)
+    blocked = np.empty(n)
+    gains = np.empty(n)
+    saved = spins.copy()
+    current = np.inf
+    for kick in range(n_kicks + 1):
+        if kick > 0:
+            # Half of the kicks turn spins one by one, half a bunch tied to a random spin by strong bonds.
+            count = 2 + int(_uniform(random) * max(1, n // 8))
+            if _uniform(random) < 0.5:
+                for _ in range(count):
+                    i = int(_uniform(random) * n)
+                    spins[i] = -spins[i]
+            else:
+                i = int(_uniform(random) * n)
+                for _ in range(count):
+                    spins[i] = -spins[i]
+                    strongest, following = -1.0, i
+                    for j in range(n):
+                        strength = abs(couplings[i, j]) * _uniform(random)
+                        if strength > strongest:
+                            strongest, following = strength, j
+                    i = following
+        for i in range(n):
+            local = fields[i]
+            for j in range(n):
+                local += couplings[i, j] * spins[j]
+            gains[i] = -spins[i] * local
+        _local_minimum(couplings, spins, gains, random, depth, tolerance, path, blocked)
+        energy = 0.0
+        for i in range(n):
+            energy += 0.5 * (gains[i] - fields[i] * spins[i])
+        if energy <= current + tolerance:
+            current = energy
+            saved[:] = spins
+        else:
+            spins[:] = saved
+        if energy < best[0] - tolerance:
+            best[0] = energy
+            best[1] = kick
+            best_spins[:] = spins

@@ -1,0 +1,259 @@
+"""Ground states: one call, several methods, an honest account of what was found.
+
+Every search is a fixed trajectory of its seed; a limit of time stops somewhere on it, a limit of sweeps at a place that is
+the same on every run.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from math import log
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sciml_zoo.errors import InputError, nearest
+from sciml_zoo.ising._variable_depth import iterate_local_search
+from sciml_zoo.ising.annealing import anneal_steps
+from sciml_zoo.ising.exact import MAX_ENUMERATED, exact_ground_state
+from sciml_zoo.ising.hamiltonian import IsingModel
+from sciml_zoo.ising.tempering_search import TemperingSearch
+
+__all__ = ["METHODS", "GroundState", "ground_state"]
+
+METHODS = ("auto", "enumeration", "tempering", "annealing", "local_search", "relaxation")
+
+_DEFAULT_SECONDS = 10.0
+# Energies closer than this, relative to the sum of all couplings, are the same.
+_SAME = 1e-9
+# Work of one step between looks at the clock: updates of 64 lanes, about 20 ms.
+_UPDATES_PER_STEP = 300_000
+# A tempering run ends when this many times the rounds to its best state have not found a better one.
+_PATIENCE, _SHORTEST_RUN = 4, 4096
+_FIRST_ANNEALING, _LONGEST_ANNEALING = 256, 1 << 16
+_LARGEST_DENSE = 8192
+_RELAXATION_STEPS = 500
+
+
+@dataclass(frozen=True)
+class GroundState:
+    """The best state found.
+
+    Attributes:
+        spins: int8 [n], ±1.
+        energy: its energy, in float64, with the offset.
+        proven: whether no state has a lower energy (all states were enumerated).
+        method: the method that found it.
+        seconds_to_best: seconds from the start of the search to this state.
+        sweeps_to_best: sweeps (steps of descent, kicks) to this state.
+        sweeps: sweeps in all.
+        seconds: seconds in all.
+        hits: restarts that ended in this energy.
+        restarts: independent restarts that ended.
+        time_to_solution: seconds to see this energy with a probability of 99 % by restarts as long as these, R · t̄ with
+            R = ln 0.01 / ln(1 − hits / restarts); None where no restart has ended.
+    """
+
+    spins: NDArray[np.int8]
+    energy: float
+    proven: bool
+    method: str
+    seconds_to_best: float
+    sweeps_to_best: int
+    sweeps: int
+    seconds: float
+    hits: int
+    restarts: int
+    time_to_solution: float | None
+
+
+@dataclass(frozen=True)
+class _Step:
+    """What a search says after each step: sweeps done since the last, its best state, and restarts that ended."""
+
+    sweeps: int
+    spins: NDArray[np.int8]
+    ended: NDArray[np.float64]
+
+
+def ground_state(
+    model: IsingModel,
+    *,
+    method: str = "auto",
+    time_limit: float | None = None,
+    n_sweeps: int | None = None,
+    target: float | None = None,
+    seed: int = 0,
+    on_progress: Callable[[float, float], None] | None = None,
+) -> GroundState:
+    """Searches the state of lowest energy.
+
+    Args:
+        model: the model.
+        method: "enumeration" (at most 26 spins, proven), "tempering" (parallel tempering with cluster moves),
+            "annealing", "local_search" (variable depth, from kicked minima), "relaxation" (gradient descent by
+            backpropagation on relaxed spins); "auto": enumeration where possible, else tempering.
+        time_limit: seconds, without compilation; 10 where nothing limits the search.
+        n_sweeps: sweeps of each replica (kicks of local search, steps of relaxation); with it alone the result is
+            reproducible bit for bit.
+        target: stop as soon as the energy is this or lower.
+        seed: zero or more.
+        on_progress: called with seconds and best energy after each step.
+
+    Returns:
+        The best state found.
+
+    Raises:
+        InputError: no spins, an unknown method, one that cannot treat so many spins, or a limit that is not positive.
+    """
+    chosen = _check(model, method, time_limit, n_sweeps, seed)
+    if chosen == "enumeration":
+        return _enumerated(model)
+    search, single = _SEARCHES[chosen], n_sweeps if n_sweeps is not None else None
+    limit = _DEFAULT_SECONDS if time_limit is None and n_sweeps is None else time_limit
+    _compile(chosen)
+    started = time.perf_counter()
+    best, spins, found, sweeps_found = np.inf, np.ones(model.n, np.int8), 0.0, 0
+    sweeps, elapsed = 0, 0.0
+    ends: list[NDArray[np.float64]] = []
+    same = _SAME * (float(np.abs(model.edges[2]).sum() + np.abs(model.fields).sum()) or 1.0)
+    for step in search(model, seed, single):
+        sweeps += step.sweeps
+        elapsed = time.perf_counter() - started
+        energy = float(model.energy(step.spins))
+        if energy < best - same:
+            best, spins, found, sweeps_found = energy, step.spins.copy(), elapsed, sweeps
+        ends.append(step.ended)
+        if on_progress is not None:
+            on_progress(elapsed, best)
+        if (limit is not None and elapsed >= limit) or (target is not None and best <= target + same):
+            break
+    ended = np.concatenate([*ends, np.zeros(0)])
+    hits = int((ended <= best + same).sum())
+    return GroundState(
+        spins=spins,
+        energy=best,
+        proven=False,
+        method=chosen,
+        seconds_to_best=found,
+        sweeps_to_best=sweeps_found,
+        sweeps=sweeps,
+        seconds=elapsed,
+        hits=hits,
+        restarts=len(ended),
+        time_to_solution=_time_to_solution(elapsed, hits, len(ended)),
+    )
+
+
+def _check(model: IsingModel, method: str, time_limit: float | None, n_sweeps: int | None, seed: int) -> str:
+    if method not in METHODS:
+        raise InputError(f"method: {method!r} is not known; {nearest(method, METHODS)}")
+    if model.n == 0:
+        raise InputError("the model has no spins")
+    for name, value in (("time_limit", time_limit), ("n_sweeps", n_sweeps)):
+        if value is not None and not 0 < value < np.inf:
+            raise InputError(f"{name}: {value} is not a positive number")
+    if seed < 0:
+        raise InputError(f"seed: {seed} is not zero or more")
+    if method == "enumeration" and model.n > MAX_ENUMERATED:
+        raise InputError(f"enumeration: {model.n} spins are too many (at most {MAX_ENUMERATED}); use method='tempering'")
+    if method == "local_search" and model.n > _LARGEST_DENSE:
+        raise InputError(f"local_search: {model.n} spins are too many (at most {_LARGEST_DENSE}); use method='tempering'")
+    if method == "auto":
+        return "enumeration" if model.n <= MAX_ENUMERATED else "tempering"
+    return method
+
+
+def _enumerated(model: IsingModel) -> GroundState:
+    started = time.perf_counter()
+    exact = exact_ground_state(model)
+    seconds = time.perf_counter() - started
+    spins = np.ascontiguousarray(exact.states[0], dtype=np.int8)
+    return GroundState(
+        spins, float(model.energy(spins)), True, "enumeration", seconds, 0, 0, seconds, 1, 1, seconds
+    )  # fmt: skip
+
+
+def _time_to_solution(seconds: float, hits: int, restarts: int) -> float | None:
+    if hits == 0:
+        return None
+    repeats = 1.0 if hits == restarts else max(1.0, log(0.01) / log(1 - hits / restarts))
+    return repeats * seconds / restarts
+
+
+def _tempering(model: IsingModel, seed: int, n_sweeps: int | None) -> Iterator[_Step]:
+    rounds = max(1, min(64, _UPDATES_PER_STEP // (model.n + model.n_edges // 4)))
+    left, run = n_sweeps, 0
+    while left is None or left > 0:
+        search = TemperingSearch(model, seed, run)
+        best, at = np.inf, 0
+        ended = False
+        while not ended and (left is None or left > 0):
+            count = rounds if left is None else min(rounds, left)
+            search.advance(count)
+            if search.best_energy < best:
+                best, at = search.best_energy, search.rounds
+            ended = search.rounds >= max(_SHORTEST_RUN, _PATIENCE * at)
+            if left is not None:
+                left -= count
+            last = float(model.energy(search.best_spins))
+            yield _Step(count, search.best_spins, np.array([last]) if ended or left == 0 else np.zeros(0))
+        run += 1
+
+
+def _annealing(model: IsingModel, seed: int, n_sweeps: int | None) -> Iterator[_Step]:
+    step = max(4, min(64, _UPDATES_PER_STEP // (model.n + model.n_edges // 4)))
+    length = n_sweeps or _FIRST_ANNEALING
+    run = 0
+    while True:
+        for done, spins, finished in anneal_steps(model, length, seed, run, step):
+            energies = model.energy(spins)
+            yield _Step(done, spins[energies.argmin()], energies if finished else np.zeros(0))
+        if n_sweeps is not None:
+            return
+        run, length = run + 1, min(2 * length, _LONGEST_ANNEALING)
+
+
+def _local_search(model: IsingModel, seed: int, n_sweeps: int | None) -> Iterator[_Step]:
+    couplings, fields = np.ascontiguousarray(model.dense()), np.array(model.fields)
+    tolerance = _SAME * (np.abs(couplings).sum() + np.abs(fields).sum())
+    run = 0
+    left = n_sweeps
+    while left is None or left > 0:
+        draw = np.random.default_rng([seed, run])
+        spins = draw.integers(0, 2, model.n) * 2.0 - 1.0
+        random = draw.integers(1, 2**63, 1).astype(np.uint64)
+        best_spins, best = spins.copy(), np.array([np.inf, -1.0])
+        kicks = 0
+        while kicks < 4 * model.n and (left is None or left > 0):
+            iterate_local_search(couplings, fields, spins, random, 1, tolerance, best_spins, best, model.n // 2 + 1)
+            kicks += 1
+            left = None if left is None else left - 1
+            state = best_spins.astype(np.int8)
+            over = kicks == 4 * model.n or left == 0
+            yield _Step(1, state, model.energy(state[None]) if over else np.zeros(0))
+        run += 1
+
+
+def _relaxation(model: IsingModel, seed: int, n_sweeps: int | None) -> Iterator[_Step]:
+    from sciml_zoo.ising.relaxation import relax
+
+    left, run = n_sweeps, 0
+    while left is None or left > 0:
+        steps = _RELAXATION_STEPS if left is None else min(_RELAXATION_STEPS, left)
+        spins, energies = relax(model, n_steps=steps, seed=seed + 1_000_003 * run)
+        yield _Step(steps, spins[energies.argmin()], energies)
+        left, run = None if left is None else left - steps, run + 1
+
+
+_SEARCHES: dict[str, Callable[[IsingModel, int, int | None], Iterator[_Step]]] = {
+    "tempering": _tempering,
+    "annealing": _annealing,
+    "local_search": _local_search,
+    "relaxation": _relaxation,
+}
+
+
+def _compile(method: str) -> None:
+    """Runs a search once on three spins, so that no compilation counts as time of the search."""
+    next(_SEARCHES[method](IsingModel.from_edges([(0, 1, 1.0), (1, 2, -0.5)]), 0, 1))
