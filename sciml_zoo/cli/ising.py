@@ -1,8 +1,9 @@
-"""``sciml-zoo ising``: ground states of problem files, draws from their Boltzmann distributions, machines from samples."""
+"""``sciml-zoo ising``: ground states of files of problems, draws from their distributions, machines from samples."""
 
 import argparse
 import json
 import math
+import sys
 import tempfile
 import warnings
 from pathlib import Path
@@ -13,8 +14,6 @@ from sciml_zoo.cli.output import add_json_option, output_file, plain_console, pr
 from sciml_zoo.errors import InputError
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from sciml_zoo.ising.data import Instance
     from sciml_zoo.ising.draws import Samples
     from sciml_zoo.ising.ground_state import GroundState
@@ -33,6 +32,7 @@ _OBJECTIVES = {
 }
 _SAMPLED_OBJECTIVES = ("cd", "pcd")
 _SHOWN_COUPLINGS = 10
+_PIPE_WIDTH = 200
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -61,7 +61,9 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     verb.add_argument("--thin", type=_count, default=1, metavar="N", help="sweeps between two draws; default: 1")
     verb.add_argument("--method", choices=_SAMPLERS, default="auto", help="default: auto")
     verb.add_argument("--output", type=_states_file, metavar="FILE", help="write the states, to .npz or .csv")
-    verb.add_argument("--figure", type=_figure_file, metavar="FILE", help="draw the histogram of energy, to .png, .pdf or .svg")
+    verb.add_argument(
+        "--figure", type=_figure_file, metavar="FILE", help="draw the histogram of energy, to .png, .pdf or .svg"
+    )
     verb.set_defaults(run=_sample)
     verb = verbs.add_parser(
         "learn",
@@ -70,7 +72,9 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "that recipe can be changed, such as --trainer.max_steps 5000 or --model.units binary.",
     )
     verb.add_argument("samples", metavar="SAMPLES", help="0/1 or ±1, one a line, or .npy; dataset:NAME/FILE")
-    verb.add_argument("--objective", choices=tuple(_OBJECTIVES), default="pseudo_likelihood", help="default: %(default)s")
+    verb.add_argument(
+        "--objective", choices=tuple(_OBJECTIVES), default="pseudo_likelihood", help="default: %(default)s"
+    )
     verb.add_argument("--hidden", type=_whole, default=0, metavar="N", help="hidden units; default: none")
     verb.add_argument("--restricted", action="store_true", help="couple only visible with hidden units")
     verb.add_argument("--steps", type=_count, default=2000, metavar="N", help="of the optimizer; default: 2000")
@@ -138,7 +142,7 @@ def _ground_state(args: argparse.Namespace) -> int:
     instances = read_instances(args.file, args.format)
     limits = {"time_limit": args.time_limit, "n_sweeps": args.sweeps}
     table = Table(
-        "instance", "spins", "energy", "objective", "best known", "method", "found after, s", "",
+        "instance", "spins", "energy", "kind", "objective", "best known", "method", "seconds", "",
         box=None, pad_edge=False, header_style="bold",
     )  # fmt: skip
     rows = []
@@ -152,7 +156,8 @@ def _ground_state(args: argparse.Namespace) -> int:
                 instance.name,
                 str(instance.model.n),
                 f"{found.energy:.10g}",
-                f"{instance.objective(found.energy):.10g} ({instance.kind})",
+                instance.kind,
+                f"{instance.objective(found.energy):.10g}",
                 known,
                 found.method,
                 f"{found.seconds_to_best:.3g}",
@@ -160,7 +165,8 @@ def _ground_state(args: argparse.Namespace) -> int:
             )
             show(done, len(instances))
     write_json(args.json, rows[0] if len(rows) == 1 else rows)
-    plain_console().print(table)
+    # A file or a pipe is no screen whose width a row must fit.
+    plain_console(width=None if sys.stdout.isatty() else _PIPE_WIDTH).print(table)
     return 0
 
 
@@ -274,7 +280,9 @@ def _show_estimates(console: Any, row: dict[str, Any]) -> None:
     from rich.table import Table
 
     hot = "∞" if row["temperature"] is None else f"{row['temperature']:.6g}"
-    console.print(f"{row['instance']}: {row['n_spins']} spins at T = {hot}, {row['method']}, {row['replicas']} replicas")
+    console.print(
+        f"{row['instance']}: {row['n_spins']} spins at T = {hot}, {row['method']}, {row['replicas']} replicas"
+    )
     table = Table("", "mean", "error", "τ, sweeps", "ESS", "R-hat", box=None, pad_edge=False, header_style="bold")
     for name, one in row["quantities"].items():
         formats = zip(one.values(), (".6f", ".2g", ".3g", ".0f", ".4f"), strict=True)
@@ -297,8 +305,13 @@ def _write_states(path: Path, drawn: "Samples") -> None:
         content: str | bytes = text.getvalue()
     else:
         buffer = io.BytesIO()
-        arrays: dict[str, np.ndarray] = {"spins": drawn.spins, "energies": drawn.energies}
-        np.savez_compressed(buffer, beta=np.array(drawn.beta), magnetisation=drawn.magnetisation, **arrays)
+        np.savez_compressed(
+            buffer,
+            spins=drawn.spins,
+            energies=drawn.energies,
+            magnetisation=drawn.magnetisation,
+            beta=np.array(drawn.beta),
+        )
         content = buffer.getvalue()
     try:
         write_atomically(path, content)

@@ -18,7 +18,17 @@ def _sweep(starts, middles, neighbours, values, fields, unit, spins, half_temper
     for i in range(spins.shape[0]):
         if unit > 0:
             update_unit(
-                spins, neighbours, half_temperature, state, change, i, starts[i], middles[i], starts[i + 1], unit, fields[i]
+                spins,
+                neighbours,
+                half_temperature,
+                state,
+                change,
+                i,
+                starts[i],
+                middles[i],
+                starts[i + 1],
+                unit,
+                fields[i],
             )
         else:
             update_weighted(
@@ -55,7 +65,7 @@ def anneal_lanes(starts, middles, neighbours, values, fields, unit, spins, state
 
 @_jit
 def _uniform(state):
-    """A number in [0, 1) from a xorshift64* state [1] (Vigna 2016)."""
+    """Returns a number in [0, 1) from a xorshift64* state [1] (Vigna 2016)."""
     x = state[0]
     x ^= x >> np.uint64(12)
     x ^= x << np.uint64(25)
@@ -83,7 +93,7 @@ def _cluster_cost(starts, neighbours, values, fields, spins, lane, stack, size, 
 def _exchange_cluster(
     starts, neighbours, values, fields, bone_starts, bones, spins, energies, a, b, beta, random, stack, mark
 ):
-    """Houdayer's move on lanes a and b of one temperature; returns whether anything was exchanged.
+    """Returns whether Houdayer\'s move on lanes a and b of one temperature exchanged anything.
 
     One cluster of spins that differ between the two, connected by ``bones``, is exchanged. If the bones are all bonds
     the sum of the energies stays; else the change is accepted or not as Metropolis would.

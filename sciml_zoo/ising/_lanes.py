@@ -1,7 +1,7 @@
 """Metropolis updates of 64 replicas at once, one SIMD lane each: what annealing and tempering spend their time in.
 
-A compiler does not vectorise this loop well by itself (mixed widths, aliasing), so the update of one spin is written with
-LLVM's vector types, which any CPU's code generator turns into whatever it has (AVX-512, AVX2, NEON).
+A compiler does not vectorise this loop well by itself (mixed widths, aliasing), so the update of one spin is written
+with LLVM's vector types, which any CPU's code generator turns into whatever it has (AVX-512, AVX2, NEON).
 
 | symbol | here | shape |
 |---|---|---|
@@ -10,8 +10,8 @@ LLVM's vector types, which any CPU's code generator turns into whatever it has (
 | T/2 | ``half_temperature``, float32, of each lane | [64] |
 | u | SFC32 random numbers, one generator a lane: ``state``, uint32 | [4, 64] |
 
-A flip costs ΔE = 2 s·field and is accepted if ΔE ≤ −T ln u; ln u has an error below 2e-5. Energies that leave this file
-are the caller's to sum again in float64.
+A flip costs ΔE = 2 s·field and is accepted if ΔE ≤ −T ln u; ln u has an error below 2e-5. Energies that leave this
+file are the caller's to sum again in float64.
 """
 
 import numba
@@ -35,7 +35,7 @@ _LOG2 = [float(c) for c in np.polyfit(_NODES, np.log2(1 + _NODES) / _NODES, 5)]
 class _Lanes:
     """One LLVM vector, with operators."""
 
-    def __init__(self, builder, value) -> None:  # noqa: ANN001
+    def __init__(self, builder, value) -> None:
         self.builder, self.value = builder, value
 
     def constant(self, number: float) -> "_Lanes":
@@ -81,22 +81,22 @@ class _Lanes:
         return _Lanes(self.builder, self.builder.bitcast(self.value, kind))
 
 
-def _load(builder, pointer, kind, align):  # noqa: ANN001, ANN202
+def _load(builder, pointer, kind, align):
     return _Lanes(builder, builder.load(builder.bitcast(pointer, kind.as_pointer()), align=align))
 
 
-def _store(builder, lanes, pointer, align):  # noqa: ANN001, ANN202
+def _store(builder, lanes, pointer, align):
     builder.store(lanes.value, builder.bitcast(pointer, lanes.value.type.as_pointer()), align=align)
 
 
-def _splat(builder, scalar, kind):  # noqa: ANN001, ANN202
+def _splat(builder, scalar, kind):
     first = builder.insert_element(ir.Constant(kind, ir.Undefined), scalar, ir.Constant(_I32, 0))
     mask = ir.Constant(ir.VectorType(_I32, LANES), [ir.Constant(_I32, 0)] * LANES)
     return _Lanes(builder, builder.shuffle_vector(first, ir.Constant(kind, ir.Undefined), mask))
 
 
-def _random_words(builder, state):  # noqa: ANN001, ANN202
-    """One step of SFC32 (Doty-Humphrey, PractRand) in every lane."""
+def _random_words(builder, state):
+    """Returns the numbers of one step of SFC32 (Doty-Humphrey, PractRand) in every lane."""
     places = [builder.gep(state, [ir.Constant(ir.IntType(64), LANES * k)]) for k in range(4)]
     a, b, c, counter = (_load(builder, place, _WORDS, 4) for place in places)
     out = a + b + counter
@@ -107,7 +107,7 @@ def _random_words(builder, state):  # noqa: ANN001, ANN202
 
 
 def _minus_log(words: _Lanes) -> _Lanes:
-    """−ln u of u = (word's upper 24 bits + ½) / 2^24, by exponent and mantissa."""
+    """Returns −ln u of u = (word's upper 24 bits + ½) / 2^24, by exponent and mantissa."""
     x = (words >> 8).to_float() + 0.5
     bits = x.bits_as(_WORDS)
     exponent = (bits >> 23).to_float()
@@ -118,7 +118,7 @@ def _minus_log(words: _Lanes) -> _Lanes:
     return (polynomial * m + (exponent - (127.0 + 24.0))) * (-float(np.log(2.0)))
 
 
-def _metropolis(builder, spin_place, field, half_temperature, state, change):  # noqa: ANN001, ANN202
+def _metropolis(builder, spin_place, field, half_temperature, state, change):
     """Flips the lanes that accept, and adds s·field of these (half of ΔE) to ``change``."""
     spin = _load(builder, spin_place, _BYTES, 1)
     cost = _Lanes(builder, builder.sitofp(spin.value, _FLOATS)) * field
@@ -130,28 +130,32 @@ def _metropolis(builder, spin_place, field, half_temperature, state, change):  #
     _store(builder, _load(builder, change, _FLOATS, 4) + paid, change, 4)
 
 
-def _pointers(context, builder, signature, arguments, count):  # noqa: ANN001, ANN202
+def _pointers(context, builder, signature, arguments, count):
     pairs = list(zip(signature.args, arguments, strict=True))[:count]
     return [context.make_array(kind)(context, builder, value).data for kind, value in pairs]
 
 
-def _row(builder, spins, i):  # noqa: ANN001, ANN202
+def _row(builder, spins, i):
     return builder.gep(spins, [builder.mul(i, ir.Constant(i.type, LANES))])
 
 
-def _neighbours(builder, spins, indices, start, stop):  # noqa: ANN001, ANN202
-    """A loop over CSR entries start … stop; yields the entry's number and its spins."""
+def _neighbours(builder, spins, indices, start, stop):
+    """A loop over CSR entries start … stop.
+
+    Yields:
+        The entry's number and its neighbour's spins.
+    """
     with cgutils.for_range_slice(builder, start, stop, ir.Constant(start.type, 1)) as (k, _):
         j = builder.zext(builder.load(builder.gep(indices, [k])), ir.IntType(64))
         yield k, _load(builder, _row(builder, spins, j), _BYTES, 1)
 
 
 @intrinsic
-def update_unit(_, spins, indices, half_temperature, state, change, i, start, middle, stop, scale, field):  # noqa: ANN001, ANN201
-    """Updates spin i where all couplings are ±scale: of CSR entries, start … middle are +, middle … stop are −."""
+def update_unit(_, spins, indices, half_temperature, state, change, i, start, middle, stop, scale, field):
+    """Returns the code that updates spin i where couplings are ±scale: CSR entries before middle are +, the others −."""
     signature = types.void(spins, indices, half_temperature, state, change, i, start, middle, stop, scale, field)
 
-    def generate(context, builder, signature, arguments):  # noqa: ANN001, ANN202
+    def generate(context, builder, signature, arguments):
         spins, indices, half, state, change = _pointers(context, builder, signature, arguments, 5)
         i, start, middle, stop, scale, field = arguments[5:]
         total = cgutils.alloca_once_value(builder, ir.Constant(_BYTES, [ir.Constant(_I8, 0)] * LANES))
@@ -168,11 +172,11 @@ def update_unit(_, spins, indices, half_temperature, state, change, i, start, mi
 
 
 @intrinsic
-def update_weighted(_, spins, indices, values, half_temperature, state, change, i, start, stop, field):  # noqa: ANN001, ANN201
-    """Updates spin i with any couplings, ``values`` float32 of CSR entries start … stop."""
+def update_weighted(_, spins, indices, values, half_temperature, state, change, i, start, stop, field):
+    """Returns the code that updates spin i with any couplings, ``values`` float32 of CSR entries start … stop."""
     signature = types.void(spins, indices, values, half_temperature, state, change, i, start, stop, field)
 
-    def generate(context, builder, signature, arguments):  # noqa: ANN001, ANN202
+    def generate(context, builder, signature, arguments):
         spins, indices, values, half, state, change = _pointers(context, builder, signature, arguments, 6)
         i, start, stop, field = arguments[6:]
         total = cgutils.alloca_once_value(builder, _splat(builder, field, _FLOATS).value)

@@ -1,7 +1,8 @@
 """Compiled variable-depth local search (Kernighan & Lin 1970; for binary quadratic programs Merz & Katayama 2004).
 
-A move flips one spin, then again and again the spin that gains most (or loses least) among those not yet flipped, and keeps
-the best state on the way. Where strong bonds tie spins into domains this flips whole domains, which one flip cannot.
+A move flips one spin, then again and again the spin that gains most (or loses least) among those not yet flipped,
+and keeps the best state on the way. Where strong bonds tie spins into domains this flips whole domains, which one
+flip cannot.
 
 | symbol | here | shape |
 |---|---|---|
@@ -21,7 +22,7 @@ _fast = numba.njit(cache=True, nogil=True, fastmath={"contract", "nsz", "nnan", 
 
 @_jit
 def _uniform(state):
-    """A number in [0, 1) from a xorshift64* state [1] (Vigna 2016)."""
+    """Returns a number in [0, 1) from a xorshift64* state [1] (Vigna 2016)."""
     x = state[0]
     x ^= x >> np.uint64(12)
     x ^= x << np.uint64(25)
@@ -32,7 +33,7 @@ def _uniform(state):
 
 @_fast
 def _flip(couplings, spins, gains, i):
-    """Flips spin i and updates all gains; returns the gain."""
+    """Returns the gain of spin i after flipping it and updating all gains."""
     gain = gains[i]
     row = couplings[i]
     factor = 2.0 * spins[i]
@@ -57,7 +58,7 @@ def _best_free(gains, blocked):
 
 @_jit
 def _descend(couplings, spins, gains, tolerance):
-    """Flips the best spin until no flip gains; returns half of the energy won."""
+    """Returns half of the energy won by flipping the best spin until no flip gains."""
     won = 0.0
     free = np.zeros(spins.shape[0])
     for _ in range(1000 * spins.shape[0]):
@@ -70,7 +71,7 @@ def _descend(couplings, spins, gains, tolerance):
 
 @_jit
 def _chain(couplings, spins, gains, start, depth, tolerance, path, blocked):
-    """One variable-depth move from a spin; returns half of the energy won, 0 if the state is as before."""
+    """Returns half of the energy won by one variable-depth move from a spin, 0 if the state is as before."""
     blocked[:] = 0.0
     total, best, kept = 0.0, tolerance, 0
     i = start
@@ -91,7 +92,7 @@ def _chain(couplings, spins, gains, start, depth, tolerance, path, blocked):
 
 @_jit
 def _local_minimum(couplings, spins, gains, random, depth, tolerance, path, blocked):
-    """Variable-depth moves from all spins in random order until none gains; returns half of the energy won."""
+    """Returns half of the energy won by moves from all spins in random order until none gains."""
     n = spins.shape[0]
     won = _descend(couplings, spins, gains, tolerance)
     order = np.arange(n)

@@ -1,7 +1,7 @@
 """Simulated annealing of 64 replicas at a time, each in a SIMD lane.
 
-Kirkpatrick, Gelatt & Vecchi, Science 220, 671 (1983). The inverse temperature rises linearly, which spends most sweeps where
-glasses freeze; its range is read off the couplings.
+Kirkpatrick, Gelatt & Vecchi, Science 220, 671 (1983). The inverse temperature rises linearly, which spends most
+sweeps where glasses freeze; its range is read off the couplings.
 """
 
 from collections.abc import Iterator

@@ -128,7 +128,9 @@ def lattice(spins: ArrayLike, shape: tuple[int, int], *, title: str = "") -> Fig
     """
     states = np.atleast_2d(np.asarray(spins))
     if states.shape[-1] != shape[0] * shape[1]:
-        raise InputError(f"spins of shape {list(np.shape(spins))} are no lattice of {shape[0]} rows, {shape[1]} columns")
+        raise InputError(
+            f"spins of shape {list(np.shape(spins))} are no lattice of {shape[0]} rows, {shape[1]} columns"
+        )
     figure, panels = _axes(len(states), width=3.2, height=3.4)
     for axes, state in zip(panels, states, strict=True):
         axes.imshow(state.reshape(shape), cmap="gray_r", vmin=-1, vmax=1, interpolation="nearest")
@@ -153,7 +155,7 @@ def magnetisation_curve(temperatures: Sequence[float], estimates: "Sequence[Esti
     low, high = min(temperatures), max(temperatures)
     # The curve falls to zero as (T_c − T)^{1/8}: points must crowd there.
     below = CRITICAL_TEMPERATURE * (1 - np.geomspace(1e-12, max(1e-3, 1 - low / CRITICAL_TEMPERATURE), 300))[::-1]
-    curve = np.concatenate([below, [max(high, CRITICAL_TEMPERATURE)]])
+    curve = np.concatenate([below, [CRITICAL_TEMPERATURE, max(high, CRITICAL_TEMPERATURE)]])
     axes.plot(curve, [yang_magnetisation(float(t)) for t in curve], color="0.6", label="Yang 1952, infinite lattice")
     means, errors = zip(*estimates, strict=True)
     axes.errorbar(temperatures, means, errors, fmt="o", markersize=4, capsize=2, label=label or "Monte Carlo")

@@ -1,7 +1,7 @@
 """Ground states: one call, several methods, an honest account of what was found.
 
-Every search is a fixed trajectory of its seed; a limit of time stops somewhere on it, a limit of sweeps at a place that is
-the same on every run.
+Every search is a fixed trajectory of its seed; a limit of time stops somewhere on it, a limit of sweeps at a place
+that is the same on every run.
 """
 
 import time
@@ -156,9 +156,13 @@ def _check(model: IsingModel, method: str, time_limit: float | None, n_sweeps: i
     if seed < 0:
         raise InputError(f"seed: {seed} is not zero or more")
     if method == "enumeration" and model.n > MAX_ENUMERATED:
-        raise InputError(f"enumeration: {model.n} spins are too many (at most {MAX_ENUMERATED}); use method='tempering'")
+        raise InputError(
+            f"enumeration: {model.n} spins are too many (at most {MAX_ENUMERATED}); use method='tempering'"
+        )
     if method == "local_search" and model.n > _LARGEST_DENSE:
-        raise InputError(f"local_search: {model.n} spins are too many (at most {_LARGEST_DENSE}); use method='tempering'")
+        raise InputError(
+            f"local_search: {model.n} spins are too many (at most {_LARGEST_DENSE}); use method='tempering'"
+        )
     if method == "auto":
         return "enumeration" if model.n <= MAX_ENUMERATED else "tempering"
     return method

@@ -70,7 +70,9 @@ class IsingModel:
         n = self.couplings.shape[0]
         self.fields = np.zeros(n) if fields is None else np.array(fields, dtype=np.float64)
         if self.fields.shape != (n,):
-            raise InputError(f"fields have shape {list(self.fields.shape)}, but couplings are those of {n} spins: [{n}]")
+            raise InputError(
+                f"fields have shape {list(self.fields.shape)}, but couplings are those of {n} spins: [{n}]"
+            )
         if not np.isfinite(self.fields).all():
             raise InputError(f"fields: entry {np.flatnonzero(~np.isfinite(self.fields))[0]} is not a finite number")
         if not np.isfinite(offset):
@@ -290,7 +292,9 @@ class IsingModel:
         step = max(1, _BLOCK // max(1, self.n))
         for start in range(0, len(flat), step):
             s = flat[start : start + step].astype(np.float64)
-            result[start : start + step] = self.offset - s @ self.fields - 0.5 * np.sum((self.couplings @ s.T).T * s, -1)
+            result[start : start + step] = (
+                self.offset - s @ self.fields - 0.5 * np.sum((self.couplings @ s.T).T * s, -1)
+            )
         return result.reshape(spins.shape[:-1])
 
     def _tensor_energy(self, spins: Tensor) -> Tensor:

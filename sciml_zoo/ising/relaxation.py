@@ -32,9 +32,9 @@ from sciml_zoo.ising.hamiltonian import IsingModel
 __all__ = ["relax"]
 
 # In units of the root mean square field: the mean field of a random graph freezes below 2, that of a lattice lower.
-# Started above, all replicas fall into one minimum; started far below, each into the next: so the starts are spread.
-_HOTTEST = (1.0, 2.0)
-_SPREAD = 0.1
+# Started above, all replicas fall into one minimum; started far below, each into the next: both are spread widely.
+_HOTTEST = (0.1, 2.0)
+_SPREAD = 1.0
 _DENSE_ABOVE = 0.1  # share of couplings that are not zero
 # A gain below this part of the spin's couplings is rounding, and would let a descent circle.
 _ROUNDING = 1e-12

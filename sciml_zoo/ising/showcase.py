@@ -16,9 +16,9 @@ from sciml_zoo.ising.ground_state import ground_state
 from sciml_zoo.ising.hamiltonian import IsingModel
 from sciml_zoo.ising.inference import evaluate
 from sciml_zoo.ising.model import BoltzmannMachine
+from sciml_zoo.ising.objectives import ObjectiveConfig
 from sciml_zoo.ising.onsager import CRITICAL_TEMPERATURE, kaufman_energy
 from sciml_zoo.ising.recipe import BoltzmannRecipe, SamplesConfig, prepare
-from sciml_zoo.ising.objectives import ObjectiveConfig
 from sciml_zoo.ising.sampling import sample
 from sciml_zoo.report import Report, Say, Table
 from sciml_zoo.training import OptimizerConfig, ProgressBar, Trainer, TrainerConfig
@@ -41,7 +41,7 @@ _DIGIT_TEMPERATURES = 500
 
 
 def demo(directory: Path, say: Say) -> Report:
-    """Uses the shipped machines, holds a ferromagnet against its exact solution, and solves, samples and learns glasses.
+    """Uses the shipped machines, holds a magnet against its exact solution, and solves, samples and learns glasses.
 
     Args:
         directory: where the training's run folder is put.
@@ -63,7 +63,7 @@ def demo(directory: Path, say: Say) -> Report:
 
 
 def _machines(say: Say) -> tuple[Table, list[tuple[str, "Figure"]]]:
-    """Shows what the shipped machines are as Ising models, and what the machine of digits has learned to draw."""
+    """Returns what the shipped machines are as Ising models, and what the machine of digits has learned to draw."""
     rows, figures = [], []
     for name in list_models(pretrained=True, domain="ising"):
         machine = load_model(name)
@@ -98,11 +98,11 @@ def _difference(machine: BoltzmannMachine, model: IsingModel) -> float:
     return float(np.abs(energies - model.energy(2 * bits - 1)).max())
 
 
-def _drawn(model: IsingModel, beta: float, **options: object):  # noqa: ANN202
+def _drawn(model: IsingModel, beta: float, **options: object):
     """Draws without the warning: the tables show the errors, and these runs are short on purpose."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UnconvergedWarning)
-        return sample(model, beta, **options)  # type: ignore[arg-type]
+        return sample(model, beta, **options)
 
 
 def _magnet(say: Say) -> tuple[Table, list[tuple[str, "Figure"]]]:
@@ -110,7 +110,7 @@ def _magnet(say: Say) -> tuple[Table, list[tuple[str, "Figure"]]]:
     model = square_lattice(_MAGNET)
     rows, magnetisations, states = [], [], []
     for temperature in _TEMPERATURES:
-        drawn = _drawn(model, 1 / temperature, n_sweeps=2000, n_replicas=8, method="wolff", seed=1, keep_spins=False)
+        drawn = _drawn(model, 1 / temperature, n_sweeps=1200, n_replicas=8, method="wolff", seed=1, keep_spins=False)
         energy = drawn.estimate("energy")
         mean, error = energy.mean / model.n, energy.standard_error / model.n
         exact = kaufman_energy(_MAGNET, _MAGNET, 1 / temperature)
@@ -155,7 +155,9 @@ def _glass(say: Say) -> tuple[Table, list[tuple[str, "Figure"]]]:
     lowest = float(drawn.energies.min())
     rows.append((f"lowest draw of tempering at β = {beta:g}", f"{lowest:g}", rows[-1][1], seconds))
     slope = f"{fit.slope:.4f} ± {fit.standard_error:.4f}"
-    rows.append((f"slope of the log ratio of histograms, β = {betas[0]:.3f}, {betas[1]:.3f}", slope, f"{fit.expected:.4f}", ""))
+    rows.append(
+        (f"slope of the log ratio of histograms, β = {betas[0]:.3f}, {betas[1]:.3f}", slope, f"{fit.expected:.4f}", "")
+    )
     figures = [
         ("energies of the larger glass", energy_histogram(betas, energies, group=group)),
         ("parallel tempering of the larger glass", exchange_rates(ladder)),

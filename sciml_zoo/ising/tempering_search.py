@@ -1,12 +1,13 @@
-"""Parallel tempering as an optimizer: 64 SIMD lanes on a ladder of temperatures, with cluster exchanges where they help.
+"""Parallel tempering as an optimizer: 64 SIMD lanes on a ladder of temperatures, and exchanges of clusters.
 
-Swendsen & Wang, PRL 57, 2607 (1986); Hukushima & Nemoto, JPSJ 65, 1604 (1996); isoenergetic clusters: Houdayer, EPJ B 22,
-479 (2001), Zhu, Ochoa & Katzgraber, PRL 115, 077201 (2015). Ladder: Syed et al., JRSS B 84, 321 (2022).
+Swendsen & Wang, PRL 57, 2607 (1986); Hukushima & Nemoto, JPSJ 65, 1604 (1996). Clusters: Houdayer, EPJ B 22, 479
+(2001); Zhu, Ochoa & Katzgraber, PRL 115, 077201 (2015). Ladder: Syed et al., JRSS B 84, 321 (2022).
 
-Clusters of spins that differ between two replicas are exchanged between them. On sparse graphs these are connected by all
-bonds. On dense graphs whose strength lies in a few bonds of each spin (chains with decaying couplings) they are connected
-by those, the skeleton, and accepted like any Monte Carlo move. On other dense graphs a cluster holds nearly all of the
-difference and its exchange does nothing, so there are none, and every lane has its own temperature.
+Clusters of spins that differ between two replicas are exchanged between them. On sparse graphs they are connected by
+all bonds. On dense graphs whose strength lies in a few bonds of each spin (chains with decaying couplings) they are
+connected by those, the skeleton, and accepted like any Monte Carlo move. On other dense graphs a cluster holds
+nearly all of the difference and its exchange does nothing, so there are none, and every lane has its own
+temperature.
 """
 
 import numpy as np
@@ -119,7 +120,7 @@ class TemperingSearch:
 
 
 def _skeleton(model: IsingModel) -> sparse.csr_array | None:
-    """The bonds that connect clusters, or None where clusters would percolate."""
+    """Returns the bonds that connect clusters, or None where clusters would percolate."""
     csr = model.csr()
     if csr.nnz == 0:
         return None

@@ -1,5 +1,7 @@
 """What is drawn: the numbers in the figures, and the fit that they show, against exact laws."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -70,7 +72,7 @@ def test_draws_of_parallel_tempering_obey_the_law():
     (_, right) = energy_histogram(betas, energies, group=group).axes
     label = right.get_legend().get_texts()[0].get_text()
     assert f"{fit.slope:.5f} ± {fit.standard_error:.5f}" in label
-    x, y = right.lines[-1].get_data() if len(right.lines) == 1 else right.lines[1].get_data()
+    x, y = next(line for line in right.lines if line.get_label() == label).get_data()
     assert np.diff(y)[0] / np.diff(x)[0] == pytest.approx(fit.slope)
 
 
@@ -81,7 +83,7 @@ def test_histograms_hold_every_draw_in_bins_of_equal_width(kind):
     shares, edges, _ = axes.patches[0].get_data()
     assert shares.sum() == pytest.approx(1)
     np.testing.assert_allclose(np.diff(edges), edges[1] - edges[0])
-    expected = [((values >= low) & (values < high)).mean() for low, high in zip(edges[:-1], edges[1:], strict=True)]
+    expected = [((values >= low) & (values < high)).mean() for low, high in itertools.pairwise(edges)]
     np.testing.assert_allclose(shares, expected, atol=1 / values.size + 1e-12)
 
 
@@ -125,8 +127,9 @@ def test_points_lie_over_yangs_curve():
     assert (x[0], x[-1]) == (pytest.approx(1.5), 2.6)
     near = np.flatnonzero(x < CRITICAL_TEMPERATURE)[-1]
     assert CRITICAL_TEMPERATURE - x[near] < 1e-9  # the steep end is drawn
+    assert (x[near + 1], y[near + 1]) == (CRITICAL_TEMPERATURE, 0)
     points, _, (bars,) = axes.containers[0]
-    np.testing.assert_allclose(points.get_ydata(), [0.98, 0.91, 0.2])
+    np.testing.assert_allclose(np.asarray(points.get_ydata(), float), [0.98, 0.91, 0.2])
     np.testing.assert_allclose([np.ptp(bar[:, 1]) / 2 for bar in bars.get_segments()], [0.001, 0.002, 0.01])
 
 
