@@ -8,9 +8,26 @@ import json
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 from sciml_zoo.zoo.manifest import manifest
 
+_NEEDED = {
+    "potentials.accuracy",
+    "potentials.dynamics",
+    "training.overhead",
+    *(
+        f"ising.{name}"
+        for name in ("mapping", "exact", "monte_carlo", "ground_states", "speed", "learning", "digits", "scaling")
+    ),
+}
+_GROUND_STATES = {
+    "ea2d_torus": "2-D Gaussian glasses up to 16×16",
+    "chimera": "Chimera droplets, 512 spins",
+    "dimacs": "3-D tori, 512 spins",
+    "gset": "Gset up to 3000 nodes, 12 s",
+    "biqmac": "Biq Mac library, 10 s",
+}
 _REPOSITORY = Path(__file__).resolve().parents[1]
 
 
@@ -19,7 +36,9 @@ def shelf() -> str:
     lines = ["| weights | what it is | parameters | licence | measured |", "|---|---|---|---|---|"]
     for row in manifest().values():
         measured = "<br>".join(
-            f"{m.dataset}: {m.name} {m.value:.4g} {m.unit}" for m in row.metrics if "_mae" in m.name or "mae_" in m.name
+            f"{m.dataset}: {m.name} {m.value:.4g} {m.unit}"
+            for m in row.metrics
+            if "mae" in m.name or m.name == "log_likelihood"
         )
         lines.append(f"| `{row.name}` | {row.summary} | {row.parameters:,} | {row.licence} | {measured} |")
     return "\n".join(lines)
@@ -31,7 +50,7 @@ def benchmarks() -> str:
         f"{path.parent.parent.name}.{path.stem}": json.loads(path.read_text(encoding="utf-8"))
         for path in sorted((_REPOSITORY / "benchmarks").glob("*/results/*.json"))
     }
-    missing = {"potentials.accuracy", "potentials.dynamics", "training.overhead"} - results.keys()
+    missing = _NEEDED - results.keys()
     if missing:
         raise SystemExit(f"no results of {', '.join(sorted(missing))}: run make bench")
     accuracy, dynamics = results["potentials.accuracy"], results["potentials.dynamics"]
@@ -60,10 +79,92 @@ def benchmarks() -> str:
             f"{overhead['overhead_percent']:+.1f} %",
             "training.overhead",
         ),
+        *_ising(results),
     ]
     lines = ["| what | figure | command |", "|---|---|---|"]
     return "\n".join(
         [*lines, *(f"| {what} | {figure} | `python -m benchmarks.{name}` |" for what, figure, name in rows)]
+    )
+
+
+def _ising(results: dict[str, Any]) -> list[tuple[str, str, str]]:
+    mapping, exact, learning = (results[f"ising.{name}"] for name in ("mapping", "exact", "learning"))
+    digits, speed, scaling = (results[f"ising.{name}"] for name in ("digits", "speed", "scaling"))
+    rows = [
+        (
+            f"Ising ⇄ Boltzmann machine, {mapping['cases']} random cases: largest error",
+            f"{max(mapping['largest_error'].values()):.0e}",
+            "ising.mapping",
+        ),
+        (
+            "log Z by enumeration against Kaufman's formula, 4×4 torus: largest relative error",
+            f"{exact['max_log_z_relative_error']:.0e}",
+            "ising.exact",
+        ),
+    ]
+    for run in results["ising.monte_carlo"]["runs"]:
+        rows.append(
+            (
+                f"64×64 ferromagnet, T = {run['temperature']}: energy against Kaufman, |m| against {run['reference']}",
+                f"{run['energy']:.5f} ± {run['energy_error']:.5f} ({run['energy_sigmas']:+.1f} σ), "
+                f"{run['magnetisation_sigmas']:+.1f} σ",
+                "ising.monte_carlo",
+            )
+        )
+    for name, words in _GROUND_STATES.items():
+        found = results["ising.ground_states"]["sets"][name]["summary"]
+        rows.append(
+            (
+                f"ground states, {words}: reached",
+                f"{found['reached']} of {found['instances']}, median {found['median_seconds_to_best']:.2g} s",
+                "ising.ground_states",
+            )
+        )
+    rows += [
+        (
+            f"spin updates per second on {name}, one thread: ours / dwave-samplers",
+            _speed(graph),
+            "ising.speed",
+        )
+        for name, graph in speed["graphs"].items()
+    ]
+    for name in ("scotus", "spikes15"):
+        found = learning[name]
+        rows.append(
+            (
+                f"{name}: entropy of the exact maximum-likelihood machine; couplings by pseudo-likelihood",
+                f"{found['entropy_bits']:.4f} bits; "
+                f"{found['pseudo_likelihood']['couplings_relative_difference']:.3f} relative",
+                "ising.learning",
+            )
+        )
+    ours, theirs = digits["hidden_64"]["sciml_zoo"], digits["hidden_64"]["sklearn"]
+    rows.append(
+        (
+            "digits, 64 hidden units: test log-likelihood, ours / scikit-learn's BernoulliRBM",
+            f"{ours['test_log_likelihood']:.2f} / {theirs['test_log_likelihood']:.2f} nats "
+            f"(difference {digits['hidden_64']['difference']:.2f} ± {digits['hidden_64']['difference_error']:.2f})",
+            "ising.digits",
+        )
+    )
+    largest = scaling["sizes"][-1]
+    rows.append(
+        (
+            f"annealing {largest['spins']:,} spins of degree 6, {scaling['sweeps']} sweeps of "
+            f"{scaling['replicas']} replicas: time, memory; exponents in the number of spins",
+            f"{largest['seconds_anneal']:.0f} s, {largest['peak_gb']:.2f} GB; "
+            f"time {scaling['exponents']['time']:.2f}, memory {scaling['exponents']['memory']:.2f}",
+            "ising.scaling",
+        )
+    )
+    return rows
+
+
+def _speed(graph: dict[str, Any]) -> str:
+    ours, peer = graph["sciml_zoo"], graph["dwave-samplers"]
+    return (
+        f"{ours['updates_per_second']:.1e} / {peer['updates_per_second']:.1e} = {ours['speed_over_dwave']:.0f}×; "
+        f"mean energy {ours['mean_energy']:.1f} / {peer['mean_energy']:.1f}"
     )
 
 

@@ -2,8 +2,8 @@
 
     python -m benchmarks.ising.ground_states [--sets ea2d_torus chimera dimacs gset biqmac] [--seed 0] [--workers 1]
 
-Each instance is solved by ``sciml_zoo.ising.ground_state.ground_state`` with default settings, one instance a core; the
-search stops as soon as the listed value is reached. Processes warm up (compile or load kernels) before the first
+Each instance is solved by ``sciml_zoo.ising.ground_states.ground_state`` with default settings, one instance a core;
+the search stops as soon as the listed value is reached. Processes warm up (compile or load kernels) before the first
 instance; that is not counted. An instance of a set without a listed value is left out and counted. Rows are written as
 they come: an interrupted set goes on where it was, with the same seed, limit and number of workers; a set that is
 complete is measured again. Rows hold the gap to the listed value, positive where worse, not the values.
@@ -164,7 +164,7 @@ SETS = {
 
 def warm_up() -> None:
     """Runs the solver on one small model of every kind."""
-    from sciml_zoo.ising.ground_state import ground_state
+    from sciml_zoo.ising.ground_states import ground_state
 
     with_fields = chimera(2, seed=0)
     for model in (
@@ -178,7 +178,7 @@ def warm_up() -> None:
 
 def solve(problem: Problem, limit: float, seed: int) -> dict[str, Any]:
     """Returns one row: gap, whether it is reached or passed, and times."""
-    from sciml_zoo.ising.ground_state import ground_state
+    from sciml_zoo.ising.ground_states import ground_state
 
     instance = instances(problem.file)[problem.position]
     sign = -1.0 if instance.kind == "cut" else 1.0

@@ -6,6 +6,7 @@ import math
 import sys
 import tempfile
 import warnings
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from sciml_zoo.errors import InputError
 if TYPE_CHECKING:
     from sciml_zoo.ising.data import Instance
     from sciml_zoo.ising.draws import Samples
-    from sciml_zoo.ising.ground_state import GroundState
+    from sciml_zoo.ising.ground_states import GroundState
 
 __all__ = ["add_parser"]
 
@@ -60,9 +61,17 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     verb.add_argument("--burn-in", type=_whole, metavar="N", help="sweeps before; default: half of --sweeps")
     verb.add_argument("--thin", type=_count, default=1, metavar="N", help="sweeps between two draws; default: 1")
     verb.add_argument("--method", choices=_SAMPLERS, default="auto", help="default: auto")
-    verb.add_argument("--output", type=_states_file, metavar="FILE", help="write the states, to .npz or .csv")
     verb.add_argument(
-        "--figure", type=_figure_file, metavar="FILE", help="draw the histogram of energy, to .png, .pdf or .svg"
+        "--output",
+        type=partial(_with_ending, endings=(".npz", ".csv")),
+        metavar="FILE",
+        help="write the states, to .npz or .csv",
+    )
+    verb.add_argument(
+        "--figure",
+        type=partial(_with_ending, endings=(".png", ".pdf", ".svg")),
+        metavar="FILE",
+        help="draw the histogram of energy, to .png, .pdf or .svg",
     )
     verb.set_defaults(run=_sample)
     verb = verbs.add_parser(
@@ -125,19 +134,11 @@ def _with_ending(text: str, endings: tuple[str, ...]) -> Path:
     return path
 
 
-def _states_file(text: str) -> Path:
-    return _with_ending(text, (".npz", ".csv"))
-
-
-def _figure_file(text: str) -> Path:
-    return _with_ending(text, (".png", ".pdf", ".svg"))
-
-
 def _ground_state(args: argparse.Namespace) -> int:
     from rich.table import Table
 
     from sciml_zoo.ising.data import read_instances
-    from sciml_zoo.ising.ground_state import ground_state
+    from sciml_zoo.ising.ground_states import ground_state
 
     instances = read_instances(args.file, args.format)
     limits = {"time_limit": args.time_limit, "n_sweeps": args.sweeps}
@@ -171,21 +172,14 @@ def _ground_state(args: argparse.Namespace) -> int:
 
 
 def _solution(instance: "Instance", found: "GroundState") -> dict[str, Any]:
+    wait = found.time_to_solution
     return {
         "instance": instance.name,
-        "energy": float(found.energy),
-        "objective": float(instance.objective(found.energy)),
+        "objective": instance.objective(found.energy),
         "kind": instance.kind,
-        "spins": [int(spin) for spin in found.spins],
-        "seconds_to_best": float(found.seconds_to_best),
-        "proven": bool(found.proven),
-        "method": found.method,
-        "sweeps_to_best": int(found.sweeps_to_best),
-        "sweeps": int(found.sweeps),
-        "seconds": float(found.seconds),
-        "hits": int(found.hits),
-        "restarts": int(found.restarts),
-        "time_to_solution": None if found.time_to_solution is None else float(found.time_to_solution),
+        **vars(found),
+        "spins": found.spins.tolist(),
+        "time_to_solution": None if wait is None else _finite(wait),
     }
 
 

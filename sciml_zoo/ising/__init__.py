@@ -42,7 +42,7 @@ if TYPE_CHECKING:
         sherrington_kirkpatrick,
         square_lattice,
     )
-    from sciml_zoo.ising.ground_state import GroundState, ground_state
+    from sciml_zoo.ising.ground_states import GroundState, ground_state
     from sciml_zoo.ising.hamiltonian import IsingModel
     from sciml_zoo.ising.inference import evaluate, predict
     from sciml_zoo.ising.model import BoltzmannMachine, RestrictedBoltzmannMachine
@@ -122,7 +122,7 @@ _MODULES = {
         "sherrington_kirkpatrick",
         "square_lattice",
     ),
-    "ground_state": ("GroundState", "ground_state"),
+    "ground_states": ("GroundState", "ground_state"),
     "hamiltonian": ("IsingModel",),
     "inference": ("evaluate", "predict"),
     "model": ("BoltzmannMachine", "RestrictedBoltzmannMachine"),

@@ -152,7 +152,7 @@ def _neighbours(builder, spins, indices, start, stop):
 
 @intrinsic
 def update_unit(_, spins, indices, half_temperature, state, change, i, start, middle, stop, scale, field):
-    """Returns the code that updates spin i where couplings are ±scale: CSR entries before middle are +, the others −."""
+    """Returns the code that updates spin i where couplings are ±scale: CSR entries up to middle are +, the rest −."""
     signature = types.void(spins, indices, half_temperature, state, change, i, start, middle, stop, scale, field)
 
     def generate(context, builder, signature, arguments):

@@ -17,10 +17,12 @@ from sciml_zoo.ising._lanes import LANES, seed_lanes
 from sciml_zoo.ising.hamiltonian import IsingModel
 from sciml_zoo.ising.lane_graph import LaneGraph
 
-__all__ = ["AnnealingResult", "anneal", "anneal_steps", "beta_range_of", "field_scale", "random_lanes"]
+__all__ = ["AnnealingResult", "anneal", "anneal_steps", "beta_range_of", "field_scale", "frozen_scale", "random_lanes"]
 
-# T_max and T_min over the root mean square of a spin's local field in a random state.
-_HOTTEST, _COLDEST = 1.3, 0.1
+# T_max over the root mean square of a spin's local field in a random state, and T_min over its scale in low states.
+_HOTTEST, _COLDEST = 1.3, 0.13
+# Descents that measure local fields near minima: sweeps at a temperature of nearly zero, and lanes looked at.
+_DESCENT_SWEEPS, _SMALL, _DESCENTS = 4, 1e-6, 4
 # A frozen lane is left to fall into its minimum for this part of the sweeps.
 _QUENCH = 0.02
 
@@ -47,6 +49,22 @@ def field_scale(model: IsingModel) -> float:
     return float(np.sqrt(squares.mean())) if squares.any() else 1.0
 
 
+def frozen_scale(model: IsingModel, graph: LaneGraph) -> float:
+    """Returns the scale of local fields in states near minima, at most :func:`field_scale`.
+
+    It is much smaller where large couplings cancel in every low state, as in binary programs with few ones.
+
+    Args:
+        model: any model.
+        graph: its graph.
+    """
+    scale = field_scale(model)
+    spins, state = random_lanes(model.n, 0, 0)
+    anneal_lanes(*graph.arrays, spins, state, np.full(_DESCENT_SWEEPS, _SMALL * scale, np.float32))
+    typical = float(np.abs(model.local_fields(spins[:, :_DESCENTS].T)).mean())
+    return min(scale, 2 * typical) if typical > 0 else scale
+
+
 def beta_range_of(model: IsingModel) -> tuple[float, float]:
     """Chooses inverse temperatures from nearly free to frozen.
 
@@ -56,8 +74,7 @@ def beta_range_of(model: IsingModel) -> tuple[float, float]:
     Returns:
         The smallest and the largest β, in units of one over the couplings.
     """
-    scale = field_scale(model)
-    return 1 / (_HOTTEST * scale), 1 / (_COLDEST * scale)
+    return 1 / (_HOTTEST * field_scale(model)), 1 / (_COLDEST * frozen_scale(model, LaneGraph.of(model)))
 
 
 def random_lanes(n: int, seed: int, first: int) -> tuple[NDArray[np.int8], NDArray[np.uint32]]:

@@ -26,7 +26,7 @@ from sciml_zoo.errors import InputError
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from sciml_zoo.ising.ground_state import GroundState
+    from sciml_zoo.ising.ground_states import GroundState
 
 __all__ = ["IsingModel"]
 
@@ -277,12 +277,12 @@ class IsingModel:
         return ((self.couplings @ flat.T).T + self.fields).reshape(s.shape)
 
     def ground_state(self, **options: Any) -> GroundState:
-        """Returns the best state found by :func:`sciml_zoo.ising.ground_state.ground_state`.
+        """Returns the best state found by :func:`sciml_zoo.ising.ground_states.ground_state`.
 
         Args:
             **options: that function's: ``method``, ``time_limit``, ``n_sweeps``, ``target``, ``seed``, ``on_progress``.
         """
-        from sciml_zoo.ising.ground_state import ground_state
+        from sciml_zoo.ising.ground_states import ground_state
 
         return ground_state(self, **options)
 

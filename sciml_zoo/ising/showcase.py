@@ -4,15 +4,15 @@ import tempfile
 import time
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sciml_zoo.ising.draws import UnconvergedWarning
+from sciml_zoo.ising.draws import Samples, UnconvergedWarning
 from sciml_zoo.ising.exact import enumerate_states, exact_ground_state
 from sciml_zoo.ising.figures import energy_histogram, energy_ratio, exchange_rates, lattice, magnetisation_curve
 from sciml_zoo.ising.generators import edwards_anderson, sherrington_kirkpatrick, square_lattice
-from sciml_zoo.ising.ground_state import ground_state
+from sciml_zoo.ising.ground_states import ground_state
 from sciml_zoo.ising.hamiltonian import IsingModel
 from sciml_zoo.ising.inference import evaluate
 from sciml_zoo.ising.model import BoltzmannMachine
@@ -98,8 +98,8 @@ def _difference(machine: BoltzmannMachine, model: IsingModel) -> float:
     return float(np.abs(energies - model.energy(2 * bits - 1)).max())
 
 
-def _drawn(model: IsingModel, beta: float, **options: object):
-    """Draws without the warning: the tables show the errors, and these runs are short on purpose."""
+def _drawn(model: IsingModel, beta: float, **options: Any) -> Samples:
+    """Returns draws without the warning: the tables show the errors, and these runs are short on purpose."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UnconvergedWarning)
         return sample(model, beta, **options)

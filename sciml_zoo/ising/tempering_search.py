@@ -16,7 +16,7 @@ from scipy import sparse
 
 from sciml_zoo.ising._lane_sweeps import lane_energies, temper_lanes
 from sciml_zoo.ising._lanes import LANES
-from sciml_zoo.ising.annealing import field_scale, random_lanes
+from sciml_zoo.ising.annealing import field_scale, frozen_scale, random_lanes
 from sciml_zoo.ising.hamiltonian import IsingModel
 from sciml_zoo.ising.lane_graph import LaneGraph
 
@@ -26,7 +26,7 @@ __all__ = ["TemperingSearch"]
 _SPARSE_DEGREE = 8.0
 # The skeleton's bonds hold this part of each spin's squared couplings.
 _SKELETON_SHARE = 0.97
-# Temperatures over the root mean square of a spin's local field: hottest, and coldest with and without clusters.
+# Temperatures over the scale of a spin's local field: hottest, and coldest with all bonds, a skeleton, no clusters.
 _HOTTEST, _COLDEST, _COLDEST_SKELETON, _COLDEST_ALONE = 1.3, 0.07, 0.04, 0.12
 _CLUSTERS_IN_SKELETON = 4
 # Cold levels in which clusters are exchanged: those of a 2-D graph never percolate, others do in the upper half.
@@ -65,7 +65,9 @@ class TemperingSearch:
             self._cluster_levels = levels if planar or not whole else levels * 3 // 8
         skeleton = sparse.csr_array((model.n, model.n)) if bones is None else bones
         self._bones = (skeleton.indptr.astype(np.int64), skeleton.indices.astype(np.uint32))
-        self.betas: NDArray[np.float64] = np.geomspace(1 / (_HOTTEST * scale), 1 / (coldest * scale), levels)
+        self.betas: NDArray[np.float64] = np.geomspace(
+            1 / (_HOTTEST * scale), 1 / (coldest * frozen_scale(model, self._graph)), levels
+        )
         self._spins, self._state = random_lanes(model.n, seed, run * LANES)
         self._random = np.array([(seed * 0x9E3779B97F4A7C15 + run * 0xD1342543DE82EF95 + 1) % 2**64 or 1], np.uint64)
         self._lane_at = np.arange(LANES, dtype=np.int64).reshape(levels, copies)

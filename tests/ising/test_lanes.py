@@ -62,7 +62,8 @@ def test_tempering_with_cluster_exchange_keeps_every_level_at_its_temperature(sh
     means = []
     for step in range(3000):
         temper_lanes(
-            *graph.arrays, bones.indptr.astype(np.int64), bones.indices.astype(np.uint32), spins, state, energies, betas,
+            *graph.arrays, bones.indptr.astype(np.int64), bones.indices.astype(np.uint32), spins, state, energies,
+            betas,
             lane_at, random, 2, 0, 4, 1, 1.0, best, best_spins, exchanges, accepted,
         )  # fmt: skip
         if step >= 50:

@@ -7,7 +7,7 @@ from sciml_zoo.errors import InputError
 from sciml_zoo.ising.annealing import anneal, beta_range_of
 from sciml_zoo.ising.exact import exact_ground_state
 from sciml_zoo.ising.generators import edwards_anderson, random_regular, sherrington_kirkpatrick
-from sciml_zoo.ising.ground_state import GroundState, ground_state
+from sciml_zoo.ising.ground_states import GroundState, ground_state
 from sciml_zoo.ising.hamiltonian import IsingModel
 from sciml_zoo.ising.tempering_search import TemperingSearch
 
