@@ -61,18 +61,9 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     verb.add_argument("--burn-in", type=_whole, metavar="N", help="sweeps before; default: half of --sweeps")
     verb.add_argument("--thin", type=_count, default=1, metavar="N", help="sweeps between two draws; default: 1")
     verb.add_argument("--method", choices=_SAMPLERS, default="auto", help="default: auto")
-    verb.add_argument(
-        "--output",
-        type=partial(_with_ending, endings=(".npz", ".csv")),
-        metavar="FILE",
-        help="write the states, to .npz or .csv",
-    )
-    verb.add_argument(
-        "--figure",
-        type=partial(_with_ending, endings=(".png", ".pdf", ".svg")),
-        metavar="FILE",
-        help="draw the histogram of energy, to .png, .pdf or .svg",
-    )
+    states, image = (partial(_with_ending, endings=names) for names in ((".npz", ".csv"), (".png", ".pdf", ".svg")))
+    verb.add_argument("--output", type=states, metavar="FILE", help="write the states, to .npz or .csv")
+    verb.add_argument("--figure", type=image, metavar="FILE", help="draw energies, to .png, .pdf or .svg")
     verb.set_defaults(run=_sample)
     verb = verbs.add_parser(
         "learn",

@@ -4,6 +4,7 @@ import numba
 import numpy as np
 
 from sciml_zoo.ising._lanes import LANES, update_unit, update_weighted
+from sciml_zoo.ising._xorshift import uniform
 
 __all__ = ["anneal_lanes", "lane_energies", "temper_lanes"]
 
@@ -64,17 +65,6 @@ def anneal_lanes(starts, middles, neighbours, values, fields, unit, spins, state
 
 
 @_jit
-def _uniform(state):
-    """Returns a number in [0, 1) from a xorshift64* state [1] (Vigna 2016)."""
-    x = state[0]
-    x ^= x >> np.uint64(12)
-    x ^= x << np.uint64(25)
-    x ^= x >> np.uint64(27)
-    state[0] = x
-    return np.float64((x * np.uint64(0x2545F4914F6CDD1D)) >> np.uint64(11)) / 9007199254740992.0
-
-
-@_jit
 def _cluster_cost(starts, neighbours, values, fields, spins, lane, stack, size, mark):
     """Returns the change of energy if the marked cluster were turned in a lane."""
     cost = 0.0
@@ -100,7 +90,7 @@ def _exchange_cluster(
     """
     n = spins.shape[0]
     first = -1
-    offset = int(_uniform(random) * n)
+    offset = int(uniform(random) * n)
     for step in range(n):
         i = offset + step
         if i >= n:
@@ -126,7 +116,7 @@ def _exchange_cluster(
     other = -cost
     if bones.shape[0] != neighbours.shape[0]:
         other = _cluster_cost(starts, neighbours, values, fields, spins, b, stack, size, mark)
-    accept = cost + other <= 0 or _uniform(random) < np.exp(-beta * (cost + other))
+    accept = cost + other <= 0 or uniform(random) < np.exp(-beta * (cost + other))
     for position in range(size):
         i = stack[position]
         mark[i] = False
@@ -179,10 +169,10 @@ def temper_lanes(
                     best_spins[i] = spins[i, lane]
         for level in range((round_ + parity) % 2, levels - 1, 2):
             for copy in range(copies):
-                other = int(_uniform(random) * copies)
+                other = int(uniform(random) * copies)
                 a, b = lane_at[level, copy], lane_at[level + 1, other]
                 gain = (betas[level + 1] - betas[level]) * (energies[b] - energies[a])
                 chance = 1.0 if gain >= 0 else np.exp(gain)
                 exchanges[level] += chance / copies
-                if _uniform(random) < chance:
+                if uniform(random) < chance:
                     lane_at[level, copy], lane_at[level + 1, other] = b, a

@@ -14,21 +14,12 @@ flip cannot.
 import numba
 import numpy as np
 
+from sciml_zoo.ising._xorshift import uniform
+
 __all__ = ["iterate_local_search"]
 
 _jit = numba.njit(cache=True, nogil=True)
 _fast = numba.njit(cache=True, nogil=True, fastmath={"contract", "nsz", "nnan", "ninf", "reassoc"})
-
-
-@_jit
-def _uniform(state):
-    """Returns a number in [0, 1) from a xorshift64* state [1] (Vigna 2016)."""
-    x = state[0]
-    x ^= x >> np.uint64(12)
-    x ^= x << np.uint64(25)
-    x ^= x >> np.uint64(27)
-    state[0] = x
-    return np.float64((x * np.uint64(0x2545F4914F6CDD1D)) >> np.uint64(11)) / 9007199254740992.0
 
 
 @_fast
@@ -99,7 +90,7 @@ def _local_minimum(couplings, spins, gains, random, depth, tolerance, path, bloc
     without = 0
     while without < n:
         for k in range(n - 1, 0, -1):
-            other = int(_uniform(random) * (k + 1))
+            other = int(uniform(random) * (k + 1))
             order[k], order[other] = order[other], order[k]
         for k in range(n):
             gain = _chain(couplings, spins, gains, order[k], depth, tolerance, path, blocked)
@@ -134,18 +125,18 @@ def iterate_local_search(couplings, fields, spins, random, n_kicks, tolerance, b
     for kick in range(n_kicks + 1):
         if kick > 0:
             # Half of the kicks turn spins one by one, half a bunch tied to a random spin by strong bonds.
-            count = 2 + int(_uniform(random) * max(1, n // 8))
-            if _uniform(random) < 0.5:
+            count = 2 + int(uniform(random) * max(1, n // 8))
+            if uniform(random) < 0.5:
                 for _ in range(count):
-                    i = int(_uniform(random) * n)
+                    i = int(uniform(random) * n)
                     spins[i] = -spins[i]
             else:
-                i = int(_uniform(random) * n)
+                i = int(uniform(random) * n)
                 for _ in range(count):
                     spins[i] = -spins[i]
                     strongest, following = -1.0, i
                     for j in range(n):
-                        strength = abs(couplings[i, j]) * _uniform(random)
+                        strength = abs(couplings[i, j]) * uniform(random)
                         if strength > strongest:
                             strongest, following = strength, j
                     i = following

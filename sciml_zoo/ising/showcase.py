@@ -110,7 +110,7 @@ def _magnet(say: Say) -> tuple[Table, list[tuple[str, "Figure"]]]:
     model = square_lattice(_MAGNET)
     rows, magnetisations, states = [], [], []
     for temperature in _TEMPERATURES:
-        drawn = _drawn(model, 1 / temperature, n_sweeps=1200, n_replicas=8, method="wolff", seed=1, keep_spins=False)
+        drawn = _drawn(model, 1 / temperature, n_sweeps=800, n_replicas=8, method="wolff", seed=1, keep_spins=False)
         energy = drawn.estimate("energy")
         mean, error = energy.mean / model.n, energy.standard_error / model.n
         exact = kaufman_energy(_MAGNET, _MAGNET, 1 / temperature)
