@@ -105,7 +105,8 @@ def _ising(results: dict[str, Any]) -> list[tuple[str, str, str]]:
     for run in results["ising.monte_carlo"]["runs"]:
         rows.append(
             (
-                f"64×64 ferromagnet, T = {run['temperature']}: energy against Kaufman, |m| against {run['reference']}",
+                f"64×64 ferromagnet, T = {run['temperature']}: energy against Kaufman, "
+                f"magnetisation against {run['reference']}",
                 f"{run['energy']:.5f} ± {run['energy_error']:.5f} ({run['energy_sigmas']:+.1f} σ), "
                 f"{run['magnetisation_sigmas']:+.1f} σ",
                 "ising.monte_carlo",

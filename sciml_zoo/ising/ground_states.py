@@ -31,8 +31,10 @@ _UPDATES_PER_STEP = 300_000
 # A tempering run ends when this many times the rounds to its best state have not found a better one.
 _PATIENCE, _SHORTEST_RUN = 4, 4096
 _FIRST_ANNEALING, _LONGEST_ANNEALING = 256, 1 << 16
-_LARGEST_DENSE = 8192
-_RELAXATION_STEPS = 500
+# Local search holds n² couplings; a local minimum costs about n² · depth, so that depth shrinks as n grows.
+_LARGEST_DENSE, _DEPTH_TIMES_SPINS, _LEAST_DEPTH = 4096, 40_000, 10
+# Replicas of relaxation shrink with the model, so that one descent takes seconds.
+_RELAXATION_STEPS, _RELAXED_NUMBERS, _FEWEST_RELAXED, _MOST_RELAXED = 500, 1_300_000, 4, 64
 
 
 @dataclass(frozen=True)
@@ -221,8 +223,9 @@ def _annealing(model: IsingModel, seed: int, n_sweeps: int | None) -> Iterator[_
 def _local_search(model: IsingModel, seed: int, n_sweeps: int | None) -> Iterator[_Step]:
     couplings, fields = np.ascontiguousarray(model.dense()), np.array(model.fields)
     tolerance = _SAME * (np.abs(couplings).sum() + np.abs(fields).sum())
-    run = 0
-    left = n_sweeps
+    depth = max(_LEAST_DEPTH, min(model.n // 2 + 1, _DEPTH_TIMES_SPINS // model.n))
+    depth = min(depth, model.n)
+    run, left = 0, n_sweeps
     while left is None or left > 0:
         draw = np.random.default_rng([seed, run])
         spins = draw.integers(0, 2, model.n) * 2.0 - 1.0
@@ -230,7 +233,7 @@ def _local_search(model: IsingModel, seed: int, n_sweeps: int | None) -> Iterato
         best_spins, best = spins.copy(), np.array([np.inf, -1.0])
         kicks = 0
         while kicks < 4 * model.n and (left is None or left > 0):
-            iterate_local_search(couplings, fields, spins, random, 1, tolerance, best_spins, best, model.n // 2 + 1)
+            iterate_local_search(couplings, fields, spins, random, 1, tolerance, best_spins, best, depth)
             kicks += 1
             left = None if left is None else left - 1
             state = best_spins.astype(np.int8)
@@ -242,10 +245,12 @@ def _local_search(model: IsingModel, seed: int, n_sweeps: int | None) -> Iterato
 def _relaxation(model: IsingModel, seed: int, n_sweeps: int | None) -> Iterator[_Step]:
     from sciml_zoo.ising.relaxation import relax
 
+    fitting = _RELAXED_NUMBERS // (model.n + 2 * model.n_edges)
+    replicas = max(_FEWEST_RELAXED, min(_MOST_RELAXED, fitting))
     left, run = n_sweeps, 0
     while left is None or left > 0:
         steps = _RELAXATION_STEPS if left is None else min(_RELAXATION_STEPS, left)
-        spins, energies = relax(model, n_steps=steps, seed=seed + 1_000_003 * run)
+        spins, energies = relax(model, n_steps=steps, n_replicas=replicas, seed=seed + 1_000_003 * run)
         yield _Step(steps, spins[energies.argmin()], energies)
         left, run = None if left is None else left - steps, run + 1
 
