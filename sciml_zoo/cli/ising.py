@@ -386,7 +386,8 @@ def _show_couplings(args: argparse.Namespace, checkpoint: Path) -> list[dict[str
     table = Table("coupling", "J", "", box=None, pad_edge=False, header_style="bold")
     found = []
     for k in np.argsort(-np.abs(values), kind="stable")[:_SHOWN_COUPLINGS]:
-        i, j, diverges = int(rows[k]), int(columns[k]), (int(rows[k]), int(columns[k])) in infinite
+        i, j = int(rows[k]), int(columns[k])
+        diverges = (i, j) in infinite
         found.append({"i": i, "j": j, "coupling": float(values[k]), "at_infinity": diverges})
         table.add_row(
             f"{_unit(i, machine.n_visible)} – {_unit(j, machine.n_visible)}",

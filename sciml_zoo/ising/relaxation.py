@@ -28,6 +28,7 @@ from sciml_zoo.errors import InputError
 from sciml_zoo.ising._sampling_kernels import colour_spins
 from sciml_zoo.ising.annealing import field_scale
 from sciml_zoo.ising.hamiltonian import IsingModel
+from sciml_zoo.ising.torch_sampling import available_device
 
 __all__ = ["relax"]
 
@@ -72,7 +73,7 @@ def relax(
         raise InputError(f"seed: {seed} is not zero or more")
     if not 0 < learning_rate < np.inf:
         raise InputError(f"learning_rate: {learning_rate} is not a positive number")
-    place = _available(device)
+    place = available_device(device)
     scale = field_scale(model)
     couplings = _matrix(model.csr() / scale, place)
     fields = torch.tensor(model.fields / scale, dtype=torch.float32, device=place)[:, None]
@@ -141,12 +142,3 @@ def _matrix(matrix: sparse.csr_array, device: torch.device) -> Tensor:
             torch.tensor(matrix.data, dtype=torch.float32),
             size=matrix.shape,
         ).to(device)
-
-
-def _available(name: str) -> torch.device:
-    try:
-        device = torch.device(name)
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise InputError(f"device {name!r}: torch cannot use it here ({error}); device='cpu' always works") from error
-    return device

@@ -30,7 +30,7 @@ from sciml_zoo.ising._sampling_kernels import colour_spins
 from sciml_zoo.ising.chains import CompiledModel, Record
 from sciml_zoo.ising.draws import Ladder
 
-__all__ = ["TorchChains"]
+__all__ = ["TorchChains", "available_device"]
 
 _METROPOLIS_CEILING = 1.0 - 1.0 / 16.0  # as in single_spin
 _DENSE_ABOVE = 0.1  # share of couplings that are not zero
@@ -69,7 +69,7 @@ class TorchChains:
         seed: int,
         device: str,
     ) -> None:
-        self._device = _available(device)
+        self._device = available_device(device)
         self._generator = torch.Generator(self._device).manual_seed(seed % 2**63)
         self._compiled, self._metropolis, self._n_free = compiled, method == "metropolis", len(free)
         self._ladder = ladder
@@ -204,7 +204,8 @@ class TorchChains:
         return torch.tensor(values, dtype=dtype, device=self._device)
 
 
-def _available(name: str) -> torch.device:
+def available_device(name: str) -> torch.device:
+    """Returns a device of torch after trying it, or raises an InputError with the remedy."""
     try:
         device = torch.device(name)
         torch.zeros(1, device=device)
