@@ -40,7 +40,7 @@ FORMATS = ("gset", "maxcut", "biqmac", "qubo", "ea", "chimera")
 
 _EA_HEADER = re.compile(r"#\s*(?P<id>\S+)\s+gs_energy\s+(?P<energy>\S+)\s*")
 # A header that asks for more is damaged: fields alone would take gigabytes.
-_MOST_SPINS = 10**8
+_MOST_SPINS = 10_000_000
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sciml_zoo.errors import InputError, nearest
+from sciml_zoo.ising._descent import descend
 from sciml_zoo.ising._variable_depth import iterate_local_search
 from sciml_zoo.ising.annealing import anneal_steps
 from sciml_zoo.ising.exact import MAX_ENUMERATED, exact_ground_state
@@ -97,7 +98,7 @@ def ground_state(
             backpropagation on relaxed spins); "auto": enumeration where possible, else tempering.
         time_limit: seconds, without compilation; 10 where nothing limits the search.
         n_sweeps: sweeps of each replica (kicks of local search, steps of relaxation); with it alone the result is
-            reproducible bit for bit.
+            reproducible bit for bit. Annealing spends them on one annealing; without it, on longer and longer ones.
         target: stop as soon as the energy is this or lower.
         seed: zero or more.
         on_progress: called with seconds and best energy after each step.
@@ -123,7 +124,7 @@ def ground_state(
         sweeps += step.sweeps
         elapsed = time.perf_counter() - started
         energy = float(model.energy(step.spins))
-        if energy < best - same:
+        if energy < best:
             best, spins, found, sweeps_found = energy, step.spins.copy(), elapsed, sweeps
         ends.append(step.ended)
         if on_progress is not None:
@@ -187,9 +188,23 @@ def _time_to_solution(seconds: float, hits: int, restarts: int) -> float | None:
     return repeats * seconds / restarts
 
 
+def _minimum_below(model: IsingModel) -> Callable[[NDArray[np.int8]], NDArray[np.int8]]:
+    """Returns a function from a state to the minimum under single flips below it."""
+    csr = model.csr()
+    graph = (csr.indptr.astype(np.int64), csr.indices.astype(np.int64), np.array(csr.data), np.array(model.fields))
+
+    def minimum(spins: NDArray[np.int8]) -> NDArray[np.int8]:
+        state = spins.copy()
+        descend(*graph, state)
+        return state
+
+    return minimum
+
+
 def _tempering(model: IsingModel, seed: int, n_sweeps: int | None) -> Iterator[_Step]:
     rounds = max(1, min(64, _UPDATES_PER_STEP // (model.n + model.n_edges // 4)))
     left, run = n_sweeps, 0
+    minimum = _minimum_below(model)
     while left is None or left > 0:
         search = TemperingSearch(model, seed, run)
         best, at = np.inf, 0
@@ -202,19 +217,20 @@ def _tempering(model: IsingModel, seed: int, n_sweeps: int | None) -> Iterator[_
             ended = search.rounds >= max(_SHORTEST_RUN, _PATIENCE * at)
             if left is not None:
                 left -= count
-            last = float(model.energy(search.best_spins))
-            yield _Step(count, search.best_spins, np.array([last]) if ended or left == 0 else np.zeros(0))
+            state = minimum(search.best_spins)
+            over = ended or left == 0
+            yield _Step(count, state, np.atleast_1d(model.energy(state)) if over else np.zeros(0))
         run += 1
 
 
 def _annealing(model: IsingModel, seed: int, n_sweeps: int | None) -> Iterator[_Step]:
     step = max(4, min(64, _UPDATES_PER_STEP // (model.n + model.n_edges // 4)))
     length = n_sweeps or _FIRST_ANNEALING
-    run = 0
+    run, minimum = 0, _minimum_below(model)
     while True:
         for done, spins, finished in anneal_steps(model, length, seed, run, step):
-            energies = model.energy(spins)
-            yield _Step(done, spins[energies.argmin()], energies if finished else np.zeros(0))
+            lowest = minimum(spins[model.energy(spins).argmin()])
+            yield _Step(done, lowest, model.energy(np.stack([minimum(s) for s in spins])) if finished else np.zeros(0))
         if n_sweeps is not None:
             return
         run, length = run + 1, min(2 * length, _LONGEST_ANNEALING)

@@ -73,7 +73,7 @@ class TemperingSearch:
         self._lane_at = np.arange(LANES, dtype=np.int64).reshape(levels, copies)
         self._energies = np.zeros(LANES)
         self._sum_energies()
-        self._energy_scale = max(float(np.abs(self._graph.values).sum() / 2 + np.abs(self._graph.fields).sum()), 1e-300)
+        self._energy_scale = scale * np.sqrt(model.n)
         self._best = np.array([np.inf, 0.0])
         self.best_spins: NDArray[np.int8] = self._spins[:, 0].copy()
         self._exchanges, self._exchange_rounds = np.zeros(levels - 1), 0

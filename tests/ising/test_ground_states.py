@@ -123,6 +123,16 @@ def test_temperatures_scale_with_the_couplings() -> None:
     np.testing.assert_allclose(np.array(beta_range_of(IsingModel(model.couplings * 10))) * 10, beta_range_of(model))
 
 
+@pytest.mark.parametrize("method", ["tempering", "annealing"])
+def test_the_state_is_a_minimum_under_single_flips_even_after_few_sweeps(method: str) -> None:
+    """Also where a few couplings are so strong that float32 sums cannot see the others."""
+    glass = edwards_anderson((40, 40), "gaussian", seed=0)
+    scaled = IsingModel.from_edges([(0, 1, 1e9), (1, 2, 1e9)], 30, fields=np.ones(30))
+    for model in (glass, scaled):
+        found = ground_state(model, method=method, n_sweeps=20, seed=0)
+        assert (found.spins * model.local_fields(found.spins) > -1e-9).all()
+
+
 def test_the_search_stops_at_a_target() -> None:
     model = edwards_anderson((16, 16), "gaussian", seed=0)
     reached = ground_state(model, time_limit=1.0, seed=0)
