@@ -9,8 +9,6 @@ from sciml_zoo.ising._xorshift import uniform
 __all__ = ["anneal_lanes", "lane_energies", "temper_lanes"]
 
 _jit = numba.njit(cache=True, nogil=True)
-# Improvements below this part of the energy's scale are rounding.
-_SAME = 1e-6
 
 
 @_jit
@@ -131,14 +129,15 @@ def _exchange_cluster(
 @_jit
 def temper_lanes(
     starts, middles, neighbours, values, fields, unit, bone_starts, bones,
-    spins, state, energies, betas, lane_at, random, n_rounds, parity, cluster_levels, clusters_per_pair, energy_scale,
+    spins, state, energies, betas, lane_at, random, n_rounds, parity, cluster_levels, clusters_per_pair, tolerance,
     best, best_spins, exchanges, accepted,
 ):  # fmt: skip
     """Rounds of one sweep, isoenergetic moves at the coldest levels, and exchanges between neighbouring levels.
 
     Args as in the module: spins [n, lanes]; energies float64 [lanes]; betas [levels]; lane_at [levels, copies] the
-    lane that is copy c of a level; best [2] = energy and the round of it; exchanges float64 [levels − 1] sums of
-    acceptance probabilities; accepted [levels] sums of isoenergetic moves.
+    lane that is copy c of a level; best [1] the lowest energy seen, replaced where one is lower by more than
+    ``tolerance``; exchanges float64 [levels − 1] sums of acceptance probabilities; accepted [levels] sums of
+    exchanged clusters.
     """
     levels, copies = lane_at.shape
     half = np.empty(LANES, np.float32)
@@ -162,9 +161,8 @@ def temper_lanes(
                         spins, energies, a, b, betas[level], random, stack, mark,
                     )  # fmt: skip
         for lane in range(LANES):
-            if energies[lane] < best[0] - _SAME * energy_scale:
+            if energies[lane] < best[0] - tolerance:
                 best[0] = energies[lane]
-                best[1] = round_ + 1
                 for i in range(spins.shape[0]):
                     best_spins[i] = spins[i, lane]
         for level in range((round_ + parity) % 2, levels - 1, 2):

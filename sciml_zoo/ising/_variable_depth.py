@@ -16,7 +16,7 @@ import numpy as np
 
 from sciml_zoo.ising._xorshift import uniform
 
-__all__ = ["iterate_local_search"]
+__all__ = ["kick", "local_minimum"]
 
 _jit = numba.njit(cache=True, nogil=True)
 _fast = numba.njit(cache=True, nogil=True, fastmath={"contract", "nsz", "nnan", "ninf", "reassoc"})
@@ -49,15 +49,13 @@ def _best_free(gains, blocked):
 
 @_jit
 def _descend(couplings, spins, gains, tolerance):
-    """Returns half of the energy won by flipping the best spin until no flip gains."""
-    won = 0.0
+    """Flips the best spin until no flip gains."""
     free = np.zeros(spins.shape[0])
     for _ in range(1000 * spins.shape[0]):
         i = _best_free(gains, free)
         if gains[i] <= tolerance:
             break
-        won += _flip(couplings, spins, gains, i)
-    return won
+        _flip(couplings, spins, gains, i)
 
 
 @_jit
@@ -82,10 +80,25 @@ def _chain(couplings, spins, gains, start, depth, tolerance, path, blocked):
 
 
 @_jit
-def _local_minimum(couplings, spins, gains, random, depth, tolerance, path, blocked):
-    """Returns half of the energy won by moves from all spins in random order until none gains."""
+def local_minimum(couplings, fields, spins, random, depth, tolerance):
+    """Makes variable-depth moves from all spins, in random order, until none gains.
+
+    Args:
+        couplings: J float64 [n, n].
+        fields: h float64 [n].
+        spins: float64 ±1 [n], changed in place.
+        random: xorshift state uint64 [1], changed in place.
+        depth: most flips of a move, at most n.
+        tolerance: gains below it are rounding.
+    """
     n = spins.shape[0]
-    won = _descend(couplings, spins, gains, tolerance)
+    path, blocked, gains = np.empty(n, np.int64), np.empty(n), np.empty(n)
+    for i in range(n):
+        local = fields[i]
+        for j in range(n):
+            local += couplings[i, j] * spins[j]
+        gains[i] = -spins[i] * local
+    _descend(couplings, spins, gains, tolerance)
     order = np.arange(n)
     without = 0
     while without < n:
@@ -94,67 +107,26 @@ def _local_minimum(couplings, spins, gains, random, depth, tolerance, path, bloc
             order[k], order[other] = order[other], order[k]
         for k in range(n):
             gain = _chain(couplings, spins, gains, order[k], depth, tolerance, path, blocked)
-            won += gain
             without = 0 if gain > 0 else without + 1
             if without >= n:
                 break
-    return won
 
 
 @_jit
-def iterate_local_search(couplings, fields, spins, random, n_kicks, tolerance, best_spins, best, depth):
-    """Kicks and local minima, going on from a new minimum unless it is worse.
-
-    Args:
-        couplings: J float64 [n, n].
-        fields: h float64 [n].
-        spins: float64 ±1 [n], changed.
-        random: xorshift state uint64 [1].
-        n_kicks: how many kicks.
-        tolerance: gains below it are rounding.
-        best_spins: float64 [n], the best state so far.
-        best: float64 [2]: its energy without the offset, and after how many kicks it was found (−1: before).
-        depth: most flips of a move.
-    """
+def kick(couplings, spins, random):
+    """Turns some spins, up to an eighth: half of the time any, half of the time a bunch tied by strong bonds."""
     n = spins.shape[0]
-    path = np.empty(n, np.int64)
-    blocked = np.empty(n)
-    gains = np.empty(n)
-    saved = spins.copy()
-    current = np.inf
-    for kick in range(n_kicks + 1):
-        if kick > 0:
-            # Half of the kicks turn spins one by one, half a bunch tied to a random spin by strong bonds.
-            count = 2 + int(uniform(random) * max(1, n // 8))
-            if uniform(random) < 0.5:
-                for _ in range(count):
-                    i = int(uniform(random) * n)
-                    spins[i] = -spins[i]
-            else:
-                i = int(uniform(random) * n)
-                for _ in range(count):
-                    spins[i] = -spins[i]
-                    strongest, following = -1.0, i
-                    for j in range(n):
-                        strength = abs(couplings[i, j]) * uniform(random)
-                        if strength > strongest:
-                            strongest, following = strength, j
-                    i = following
-        for i in range(n):
-            local = fields[i]
-            for j in range(n):
-                local += couplings[i, j] * spins[j]
-            gains[i] = -spins[i] * local
-        _local_minimum(couplings, spins, gains, random, depth, tolerance, path, blocked)
-        energy = 0.0
-        for i in range(n):
-            energy += 0.5 * (gains[i] - fields[i] * spins[i])
-        if energy <= current + tolerance:
-            current = energy
-            saved[:] = spins
-        else:
-            spins[:] = saved
-        if energy < best[0] - tolerance:
-            best[0] = energy
-            best[1] = kick
-            best_spins[:] = spins
+    count = 2 + int(uniform(random) * max(1, n // 8))
+    tied = uniform(random) < 0.5
+    i = int(uniform(random) * n)
+    for _ in range(count):
+        spins[i] = -spins[i]
+        if not tied:
+            i = int(uniform(random) * n)
+            continue
+        strongest, following = -1.0, i
+        for j in range(n):
+            strength = abs(couplings[i, j]) * uniform(random)
+            if strength > strongest:
+                strongest, following = strength, j
+        i = following

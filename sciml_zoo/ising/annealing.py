@@ -141,7 +141,7 @@ def anneal(
 
 
 def anneal_steps(
-    model: IsingModel, n_sweeps: int, seed: int, run: int, step: int
+    model: IsingModel, n_sweeps: int, seed: int, run: int, step: int, most: int | None = None
 ) -> Iterator[tuple[int, NDArray[np.int8], bool]]:
     """Anneals one block of 64 replicas, with a look at it after every few sweeps.
 
@@ -151,6 +151,7 @@ def anneal_steps(
         seed: zero or more.
         run: number of this annealing; those of one seed are independent.
         step: sweeps between looks.
+        most: stop after so many sweeps, though the annealing is not over.
 
     Yields:
         Sweeps since the last look, spins int8 [64, n], and whether the annealing has ended.
@@ -158,10 +159,11 @@ def anneal_steps(
     graph = LaneGraph.of(model)
     schedule = _half_temperatures(n_sweeps, *beta_range_of(model))
     spins, state = random_lanes(model.n, seed, run * LANES)
-    for start in range(0, n_sweeps, step):
-        part = schedule[start : start + step]
+    end = n_sweeps if most is None else min(n_sweeps, most)
+    for start in range(0, end, step):
+        part = schedule[start : min(start + step, end)]
         anneal_lanes(*graph.arrays, spins, state, part)
-        yield len(part), np.ascontiguousarray(spins.T), start + step >= n_sweeps
+        yield len(part), np.ascontiguousarray(spins.T), start + len(part) == n_sweeps
 
 
 def _half_temperatures(n_sweeps: int, first: float, last: float) -> NDArray[np.float32]:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from sciml_zoo.errors import InputError, nearest
 from sciml_zoo.ising._descent import descend
-from sciml_zoo.ising._variable_depth import iterate_local_search
+from sciml_zoo.ising._variable_depth import kick, local_minimum
 from sciml_zoo.ising.annealing import anneal_steps
 from sciml_zoo.ising.exact import MAX_ENUMERATED, exact_ground_state
 from sciml_zoo.ising.hamiltonian import IsingModel
@@ -33,7 +33,7 @@ _UPDATES_PER_STEP = 300_000
 _PATIENCE, _SHORTEST_RUN = 4, 4096
 _FIRST_ANNEALING, _LONGEST_ANNEALING = 256, 1 << 16
 # Local search holds n² couplings; a local minimum costs about n² · depth, so that depth shrinks as n grows.
-_LARGEST_DENSE, _DEPTH_TIMES_SPINS, _LEAST_DEPTH = 4096, 40_000, 10
+_LARGEST_DENSE, _DEPTH_TIMES_SPINS, _LEAST_DEPTH, _KICKS_PER_SPIN = 4096, 40_000, 10, 4
 # Replicas of relaxation shrink with the model, so that one descent takes seconds.
 _RELAXATION_STEPS, _RELAXED_NUMBERS, _FEWEST_RELAXED, _MOST_RELAXED = 500, 1_300_000, 4, 64
 
@@ -94,11 +94,12 @@ def ground_state(
     Args:
         model: the model.
         method: "enumeration" (at most 26 spins, proven), "tempering" (parallel tempering with cluster moves),
-            "annealing", "local_search" (variable depth, from kicked minima), "relaxation" (gradient descent by
-            backpropagation on relaxed spins); "auto": enumeration where possible, else tempering.
+            "annealing" (longer and longer ones), "local_search" (variable depth, from kicked minima), "relaxation"
+            (gradient descent by backpropagation on relaxed spins); "auto": enumeration where possible, else tempering.
         time_limit: seconds, without compilation; 10 where nothing limits the search.
         n_sweeps: sweeps of each replica (kicks of local search, steps of relaxation); with it alone the result is
-            reproducible bit for bit. Annealing spends them on one annealing; without it, on longer and longer ones.
+            reproducible bit for bit. A search limited by time follows the same trajectory; relaxation does in whole
+            descents, of which the last is as short as the steps left.
         target: stop as soon as the energy is this or lower.
         seed: zero or more.
         on_progress: called with seconds and best energy after each step.
@@ -112,7 +113,7 @@ def ground_state(
     chosen = _check(model, method, time_limit, n_sweeps, seed)
     if chosen == "enumeration":
         return _enumerated(model)
-    search, single = _SEARCHES[chosen], n_sweeps if n_sweeps is not None else None
+    search = _SEARCHES[chosen]
     limit = _DEFAULT_SECONDS if time_limit is None and n_sweeps is None else time_limit
     _compile(chosen)
     started = time.perf_counter()
@@ -120,7 +121,7 @@ def ground_state(
     sweeps, elapsed = 0, 0.0
     ends: list[NDArray[np.float64]] = []
     same = _SAME * (float(np.abs(model.edges[2]).sum() + np.abs(model.fields).sum()) or 1.0)
-    for step in search(model, seed, single):
+    for step in search(model, seed, n_sweeps):
         sweeps += step.sweeps
         elapsed = time.perf_counter() - started
         energy = float(model.energy(step.spins))
@@ -225,36 +226,39 @@ def _tempering(model: IsingModel, seed: int, n_sweeps: int | None) -> Iterator[_
 
 def _annealing(model: IsingModel, seed: int, n_sweeps: int | None) -> Iterator[_Step]:
     step = max(4, min(64, _UPDATES_PER_STEP // (model.n + model.n_edges // 4)))
-    length = n_sweeps or _FIRST_ANNEALING
-    run, minimum = 0, _minimum_below(model)
-    while True:
-        for done, spins, finished in anneal_steps(model, length, seed, run, step):
+    length, run, left = _FIRST_ANNEALING, 0, n_sweeps
+    minimum = _minimum_below(model)
+    while left is None or left > 0:
+        for done, spins, finished in anneal_steps(model, length, seed, run, step, left):
+            left = None if left is None else left - done
             lowest = minimum(spins[model.energy(spins).argmin()])
             yield _Step(done, lowest, model.energy(np.stack([minimum(s) for s in spins])) if finished else np.zeros(0))
-        if n_sweeps is not None:
-            return
         run, length = run + 1, min(2 * length, _LONGEST_ANNEALING)
 
 
 def _local_search(model: IsingModel, seed: int, n_sweeps: int | None) -> Iterator[_Step]:
     couplings, fields = np.ascontiguousarray(model.dense()), np.array(model.fields)
     tolerance = _SAME * (np.abs(couplings).sum() + np.abs(fields).sum())
-    depth = max(_LEAST_DEPTH, min(model.n // 2 + 1, _DEPTH_TIMES_SPINS // model.n))
-    depth = min(depth, model.n)
+    depth = min(model.n, max(_LEAST_DEPTH, min(model.n // 2 + 1, _DEPTH_TIMES_SPINS // model.n)))
     run, left = 0, n_sweeps
     while left is None or left > 0:
         draw = np.random.default_rng([seed, run])
         spins = draw.integers(0, 2, model.n) * 2.0 - 1.0
         random = draw.integers(1, 2**63, 1).astype(np.uint64)
-        best_spins, best = spins.copy(), np.array([np.inf, -1.0])
-        kicks = 0
-        while kicks < 4 * model.n and (left is None or left > 0):
-            iterate_local_search(couplings, fields, spins, random, 1, tolerance, best_spins, best, depth)
-            kicks += 1
+        lowest, energy = spins, np.inf
+        for kicks in range(_KICKS_PER_SPIN * model.n):
+            spins = lowest.copy()
+            if kicks > 0:
+                kick(couplings, spins, random)
+            local_minimum(couplings, fields, spins, random, depth, tolerance)
+            found = float(model.energy(spins))
+            if found <= energy + tolerance:
+                lowest, energy = spins, found
             left = None if left is None else left - 1
-            state = best_spins.astype(np.int8)
-            over = kicks == 4 * model.n or left == 0
-            yield _Step(1, state, model.energy(state[None]) if over else np.zeros(0))
+            over = kicks + 1 == _KICKS_PER_SPIN * model.n or left == 0
+            yield _Step(1, lowest.astype(np.int8), np.array([energy]) if over else np.zeros(0))
+            if left == 0:
+                return
         run += 1
 
 

@@ -34,6 +34,8 @@ _PLANAR_DEGREE = 4.5
 # The ladder is placed anew after each of these rounds.
 _ADAPTATIONS = (64, 128, 256, 512, 1024, 2048)
 _SMALLEST_REJECTION = 0.02
+# Improvements below this part of the energy's spread are rounding of float32.
+_SAME = 1e-6
 
 
 class TemperingSearch:
@@ -73,8 +75,8 @@ class TemperingSearch:
         self._lane_at = np.arange(LANES, dtype=np.int64).reshape(levels, copies)
         self._energies = np.zeros(LANES)
         self._sum_energies()
-        self._energy_scale = scale * np.sqrt(model.n)
-        self._best = np.array([np.inf, 0.0])
+        self._tolerance = _SAME * scale * np.sqrt(model.n)
+        self._best = np.array([np.inf])
         self.best_spins: NDArray[np.int8] = self._spins[:, 0].copy()
         self._exchanges, self._exchange_rounds = np.zeros(levels - 1), 0
         self._accepted = np.zeros(levels)
@@ -99,7 +101,7 @@ class TemperingSearch:
             temper_lanes(
                 *self._graph.arrays, *self._bones, self._spins, self._state, self._energies, self.betas, self._lane_at,
                 self._random, stop - self.rounds, self.rounds % 2, self._cluster_levels, self._clusters_per_pair,
-                self._energy_scale, self._best, self.best_spins, self._exchanges, self._accepted,
+                self._tolerance, self._best, self.best_spins, self._exchanges, self._accepted,
             )  # fmt: skip
             self._exchange_rounds += stop - self.rounds
             self.rounds = stop

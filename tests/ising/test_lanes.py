@@ -57,7 +57,7 @@ def test_tempering_with_cluster_exchange_keeps_every_level_at_its_temperature(sh
     spins, state = random_lanes(model.n, 7, 0)
     energies = energies_of(graph, spins)
     lane_at = np.arange(LANES).reshape(4, 16)
-    best, best_spins = np.array([np.inf, 0.0]), spins[:, 0].copy()
+    best, best_spins = np.array([np.inf]), spins[:, 0].copy()
     exchanges, accepted, random = np.zeros(3), np.zeros(4), np.array([99], np.uint64)
     means = []
     for step in range(3000):
