@@ -28,7 +28,18 @@ def run(code: str) -> str:
 def test_nothing_heavy_is_imported(statement: str) -> None:
     loaded = run(f"{statement}\nimport sys; print(*sys.modules)").split()
     assert "sciml_zoo" in loaded
-    assert not [name for name in loaded if name in HEAVY or name.startswith("sciml_zoo.potentials")]
+    domains = ("sciml_zoo.potentials", "sciml_zoo.ising")
+    assert not [name for name in loaded if name in HEAVY or name.startswith(domains)]
+
+
+def test_a_domain_is_light_until_it_is_used() -> None:
+    loaded = run("import sciml_zoo.ising, sciml_zoo.potentials\nimport sys; print(*sys.modules)").split()
+    assert "sciml_zoo.ising" in loaded
+    assert not [name for name in loaded if name in (*HEAVY, "numba", "dimod", "matplotlib")]
+
+
+def test_ground_states_need_no_torch() -> None:
+    assert "torch" not in run("import sciml_zoo.ising.ground_states\nimport sys; print(*sys.modules)").split()
 
 
 def test_import_costs_at_most_a_fifth_of_a_second() -> None:

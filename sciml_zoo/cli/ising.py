@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["add_parser"]
 
 _FORMATS = ("gset", "maxcut", "biqmac", "qubo", "ea", "chimera")
-_SOLVERS = ("auto", "annealing", "tempering", "local_search", "relaxation", "enumeration")
+_SOLVERS = ("auto", "enumeration", "tempering", "annealing", "local_search", "relaxation")
 _SAMPLERS = ("auto", "heat_bath", "metropolis", "tempering", "wolff", "swendsen_wang")
 _OBJECTIVES = {
     "exact": "exact_likelihood",

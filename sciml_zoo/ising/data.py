@@ -9,9 +9,10 @@
 | ``chimera`` | ``#``, then ``i j J``, 1-based; ``i i h`` is a field | minimise +Σ J_ij s_i s_j + Σ h_i s_i |
 
 Without a format, the content decides: ``# … gs_energy …`` is ``ea``; another ``#`` line followed by three numbers is
-``chimera``; all else is decided as in ``biqmac``: QUBO where the name holds ``.sparse``, or where two or more variables
-have a diagonal entry and no entry lies below the diagonal; max-cut otherwise. So a single self-loop in a max-cut file
-stays an error. Further words after ``N E`` (G1 has one), empty lines and lines that start with ``#`` are passed over.
+``chimera``; all else is decided as in ``biqmac``. There a file is a QUBO where its name holds ``.sparse``, or where no
+entry lies below the diagonal and two or more variables, and at least one in twenty, have one on it; max-cut otherwise.
+So a few self-loops in a max-cut file stay an error. An entry given twice is summed. Further words after ``N E`` (G1 has
+one), empty lines and lines that start with ``#`` are passed over.
 """
 
 from __future__ import annotations
@@ -39,7 +40,9 @@ __all__ = ["FORMATS", "Instance", "locate", "read_bytes", "read_instances", "rea
 FORMATS = ("gset", "maxcut", "biqmac", "qubo", "ea", "chimera")
 
 _EA_HEADER = re.compile(r"#\s*(?P<id>\S+)\s+gs_energy\s+(?P<energy>\S+)\s*")
-# A header that asks for more is damaged: fields alone would take gigabytes.
+# Published QUBO files of 10 % density have at least 6 % of their diagonal.
+_LEAST_DIAGONAL = 0.05
+# A header that asks for more is damaged: the lanes of a solver alone would take gigabytes.
 _MOST_SPINS = 10_000_000
 
 
@@ -261,7 +264,7 @@ def _read_counted(lines: _Lines, name: str, chosen: str) -> Instance:
     diagonal = i == j
     is_qubo = chosen == "qubo"
     if chosen == "biqmac":
-        is_qubo = ".sparse" in name or (len(np.unique(i[diagonal])) > 1 and not (i > j).any())
+        is_qubo = ".sparse" in name or _has_a_diagonal(i, j, n)
     if not is_qubo:
         _refuse_self_loops(lines, kept, i, j, "remove it, or give the format 'qubo' if this is a quadratic program")
         couplings = IsingModel.from_coo(i, j, -0.5 * values, n).couplings
@@ -271,6 +274,12 @@ def _read_counted(lines: _Lines, name: str, chosen: str) -> Instance:
         lines.fail(kept[int(below[0])], "below the diagonal; write i ≤ j: off-diagonal entries are counted twice")
     matrix = sparse.coo_array((np.where(diagonal, values, 2 * values), (i, j)), shape=(n, n))
     return Instance(name, from_qubo(matrix), "qubo", lines.source)
+
+
+def _has_a_diagonal(i: NDArray, j: NDArray, n: int) -> bool:
+    """Returns whether diagonal entries are too many to be slips in a max-cut file."""
+    count = len(np.unique(i[i == j]))
+    return count > 1 and count >= _LEAST_DIAGONAL * n and not bool(np.any(i > j))
 
 
 def _header(lines: _Lines) -> tuple[int, int]:

@@ -20,12 +20,12 @@ from sciml_zoo.ising.objectives import ObjectiveConfig
 from sciml_zoo.ising.observations import load_samples
 from sciml_zoo.ising.shape import Connectivity, Units
 from sciml_zoo.ising.task import BoltzmannTask, Pattern
+from sciml_zoo.training.prepared import PreparedTraining
 from sciml_zoo.training.recipe import OptimizerConfig, TrainerConfig
 
 __all__ = [
     "BoltzmannRecipe",
     "MachineConfig",
-    "PreparedTraining",
     "RBMRecipe",
     "RBMShape",
     "SamplesConfig",
@@ -129,31 +129,12 @@ class RBMRecipe(_Recipe):
 _RECIPES: dict[str, type[BoltzmannRecipe] | type[RBMRecipe]] = {"boltzmann_machine": BoltzmannRecipe, "rbm": RBMRecipe}
 
 
-@dataclass(frozen=True)
-class PreparedTraining:
-    """Everything that ``Trainer.fit`` takes.
-
-    Attributes:
-        recipe: the recipe with all that was derived from the samples filled in.
-        task: machine and objective.
-        train: training patterns.
-        validation: validation patterns.
-        notes: what was chosen from the samples, name → text, for the user to see.
-    """
-
-    recipe: BoltzmannRecipe | RBMRecipe
-    task: BoltzmannTask
-    train: list[Pattern]
-    validation: list[Pattern]
-    notes: dict[str, str]
-
-
 def recipe_type(architecture: str) -> type[BoltzmannRecipe] | type[RBMRecipe]:
     """Returns the recipe dataclass of an architecture of this domain."""
     return _RECIPES[architecture]
 
 
-def prepare(recipe: BoltzmannRecipe | RBMRecipe) -> PreparedTraining:
+def prepare(recipe: BoltzmannRecipe | RBMRecipe) -> PreparedTraining[BoltzmannRecipe | RBMRecipe]:
     """Reads and splits the samples, and builds a machine whose independent units have their means.
 
     A deterministic objective sees each distinct sample once, with its count, and all of them in every step: then

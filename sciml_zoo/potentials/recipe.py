@@ -18,9 +18,10 @@ from sciml_zoo.potentials.metrics import EnergyForceErrors
 from sciml_zoo.potentials.model import GTOConfig, GTOPotential, RadialConfig, RadialPotential
 from sciml_zoo.potentials.potential import Potential
 from sciml_zoo.potentials.task import LossConfig, PotentialTask
+from sciml_zoo.training.prepared import PreparedTraining
 from sciml_zoo.training.recipe import OptimizerConfig, TrainerConfig
 
-__all__ = ["DataConfig", "GTORecipe", "PreparedTraining", "RadialRecipe", "prepare", "recipe_type"]
+__all__ = ["DataConfig", "GTORecipe", "RadialRecipe", "prepare", "recipe_type"]
 
 # A molecule's cutoff need not exceed the molecule, and a crystal's should hold a few shells.
 _MOLECULE_CUTOFF = 5.0
@@ -95,31 +96,12 @@ _RECIPES: dict[str, type[GTORecipe] | type[RadialRecipe]] = {
 }
 
 
-@dataclass(frozen=True)
-class PreparedTraining:
-    """Everything that ``Trainer.fit`` takes.
-
-    Attributes:
-        recipe: the recipe with all that was derived from the data filled in.
-        task: model and loss.
-        train: training graphs.
-        validation: validation graphs.
-        notes: what was chosen from the data, name → text, for the user to see.
-    """
-
-    recipe: GTORecipe | RadialRecipe
-    task: PotentialTask
-    train: list[Data]
-    validation: list[Data]
-    notes: dict[str, str]
-
-
 def recipe_type(architecture: str) -> type[GTORecipe] | type[RadialRecipe]:
     """Returns the recipe dataclass of an architecture of this domain."""
     return _RECIPES[architecture]
 
 
-def prepare(recipe: GTORecipe | RadialRecipe) -> PreparedTraining:
+def prepare(recipe: GTORecipe | RadialRecipe) -> PreparedTraining[GTORecipe | RadialRecipe]:
     """Reads the data, splits it, chooses cutoff, elements, shifts and scale, and builds the model.
 
     Args:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from sciml_zoo.training.callbacks import Callback, StepRecord, ValidationRecord
     from sciml_zoo.training.optimizer import build_optimizer
     from sciml_zoo.training.optimizer_step import NonFiniteError
+    from sciml_zoo.training.prepared import PreparedTraining
     from sciml_zoo.training.progress import ProgressBar
     from sciml_zoo.training.recipe import OptimizerConfig, TrainerConfig, read_recipe, write_recipe
     from sciml_zoo.training.run_folder import has_checkpoint
@@ -30,6 +31,7 @@ __all__ = [
     "FitResult",
     "NonFiniteError",
     "OptimizerConfig",
+    "PreparedTraining",
     "ProgressBar",
     "StepOutput",
     "StepRecord",
@@ -48,6 +50,7 @@ _MODULES = {
     "callbacks": ("Callback", "StepRecord", "ValidationRecord"),
     "optimizer": ("build_optimizer",),
     "optimizer_step": ("NonFiniteError",),
+    "prepared": ("PreparedTraining",),
     "progress": ("ProgressBar",),
     "recipe": ("OptimizerConfig", "TrainerConfig", "read_recipe", "write_recipe"),
     "run_folder": ("has_checkpoint",),

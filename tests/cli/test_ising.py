@@ -15,6 +15,7 @@ from sciml_zoo.cli import ising, main
 from sciml_zoo.ising.data import FORMATS, read_instances
 from sciml_zoo.ising.exact import enumerate_states
 from sciml_zoo.ising.generators import edwards_anderson
+from sciml_zoo.ising.ground_states import METHODS
 from sciml_zoo.ising.observations import load_samples
 
 SAMPLE = ["ising", "sample", "cut.txt", "--temperature", "1.5", "--sweeps", "4000"]
@@ -195,6 +196,10 @@ def test_couplings_at_infinity_are_marked() -> None:
 
 def test_formats_are_those_that_the_reader_takes() -> None:
     assert ising._FORMATS == FORMATS
+
+
+def test_methods_are_those_of_the_solver() -> None:
+    assert ising._SOLVERS == METHODS
 
 
 def test_ground_states_start_without_torch() -> None:

@@ -86,6 +86,14 @@ def test_stray_words_after_the_header_and_missing_weights(write):
     assert unit.model == read_instances(write("3 2\n1 2 1\n2 3 1\n"))[0].model
 
 
+def test_a_few_self_loops_do_not_make_a_cut_a_quadratic_program(write):
+    ring = [f"{i} {i + 1} 1" for i in range(1, 100)] + ["1 100 1"]
+    with pytest.raises(InputError, match=r"line 102: .* 'qubo'"):
+        read_instances(write("\n".join(["100 102", *ring, "7 7 1", "9 9 1"])))
+    some_of_the_diagonal = [f"{i} {i} -1" for i in range(1, 101, 10)]
+    assert read_instances(write("\n".join(["100 110", *ring, *some_of_the_diagonal])))[0].kind == "qubo"
+
+
 def test_a_format_overrides_the_guess(write):
     one_diagonal = "2 2\n1 1 -3\n1 2 1\n"
     assert read_instances(write(one_diagonal), "qubo")[0].kind == "qubo"
