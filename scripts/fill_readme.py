@@ -143,7 +143,8 @@ def _ising(results: dict[str, Any]) -> list[tuple[str, str, str]]:
     rows.append(
         (
             "digits, 64 hidden units: test log-likelihood, ours / scikit-learn's BernoulliRBM "
-            "(best of 30 settings, at most 1000 epochs)",
+            f"(best of {len(digits['hidden_64']['grid_of_sklearn'])} settings, up to "
+            f"{max(one['n_iter'] for one in digits['hidden_64']['grid_of_sklearn']):,} epochs)",
             f"{ours['test_log_likelihood']:.2f} / {theirs['test_log_likelihood']:.2f} nats "
             f"(difference {digits['hidden_64']['difference']:.2f} ± {digits['hidden_64']['difference_error']:.2f})",
             "ising.digits",

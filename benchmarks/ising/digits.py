@@ -27,8 +27,8 @@ from sciml_zoo.ising.recipe import RBMRecipe, prepare
 from sciml_zoo.training import Trainer, read_recipe
 
 RECIPE = Path(__file__).parents[2] / "scripts" / "recipes" / "rbm.digits.yaml"
-LEARNING_RATES = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1)
-ITERATIONS = (50, 100, 200, 400, 1000)
+LEARNING_RATES = (0.0005, 0.001, 0.002, 0.005, 0.01)
+ITERATIONS = (300, 1000, 3000, 10_000)
 CHAINS, TEMPERATURES = 500, 10_000
 
 
