@@ -45,7 +45,11 @@ __all__ = [
 ]
 
 #: The module of each domain that the command line's common verbs call.
-DOMAINS: dict[str, str] = {"ising": "sciml_zoo.ising", "potentials": "sciml_zoo.potentials"}
+DOMAINS: dict[str, str] = {
+    "ising": "sciml_zoo.ising",
+    "potentials": "sciml_zoo.potentials",
+    "splicing": "sciml_zoo.splicing",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -129,6 +133,18 @@ _BUILT_IN = (
         "ising",
         "sciml_zoo.ising.model",
         "Restricted Boltzmann machine: visible and hidden units, coupled only with each other",
+    ),
+    Architecture(
+        "splice_lstm",
+        "splicing",
+        "sciml_zoo.splicing.model",
+        "Splice sites by a bidirectional LSTM: the classical recurrent network, for comparison",
+    ),
+    Architecture(
+        "splice_rnn",
+        "splicing",
+        "sciml_zoo.splicing.model",
+        "Splice sites of both strands by gated linear recurrences, equivariant under the reverse complement",
     ),
 )
 _architectures: dict[str, Architecture] = {architecture.name: architecture for architecture in _BUILT_IN}

@@ -1,0 +1,49 @@
+"""Splice sites from DNA, read base by base on both strands by a recurrent network.
+
+Example:
+    >>> import torch
+    >>> import sciml_zoo as sz
+    >>> from sciml_zoo.splicing import encode
+    >>> model = sz.create_model("splice_rnn", channels=8, states=8, blocks=1).eval()
+    >>> codes = torch.from_numpy(encode("ACGTACCAGGTAAGTTTCTGCAGGT"))
+    >>> with torch.no_grad():
+    ...     probabilities = model.calibrated(model(codes[None]))
+    >>> probabilities.shape  # batch, bases, strand (+, −), kind (donor, acceptor)
+    torch.Size([1, 25, 2, 2])
+"""
+
+from typing import TYPE_CHECKING
+
+from sciml_zoo._lazy import lazy_names
+
+if TYPE_CHECKING:
+    from sciml_zoo.splicing.annotation import check_annotation, read_annotation
+    from sciml_zoo.splicing.model import SpliceLSTM, SpliceLSTMConfig, SpliceModel, SpliceRNN, SpliceRNNConfig
+    from sciml_zoo.splicing.recipe import labelled_genome, prepare, recipe_type
+    from sciml_zoo.splicing.sequences import decode, encode, read_fasta, reverse_complement
+
+__all__ = [
+    "SpliceLSTM",
+    "SpliceLSTMConfig",
+    "SpliceModel",
+    "SpliceRNN",
+    "SpliceRNNConfig",
+    "check_annotation",
+    "decode",
+    "encode",
+    "labelled_genome",
+    "prepare",
+    "read_annotation",
+    "read_fasta",
+    "recipe_type",
+    "reverse_complement",
+]
+
+_MODULES = {
+    "annotation": ("check_annotation", "read_annotation"),
+    "model": ("SpliceLSTM", "SpliceLSTMConfig", "SpliceModel", "SpliceRNN", "SpliceRNNConfig"),
+    "recipe": ("labelled_genome", "prepare", "recipe_type"),
+    "sequences": ("decode", "encode", "read_fasta", "reverse_complement"),
+}
+_homes = {name: f"{__name__}.{module}" for module, names in _MODULES.items() for name in names}
+__getattr__, __dir__ = lazy_names(__name__, _homes)

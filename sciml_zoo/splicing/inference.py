@@ -1,0 +1,217 @@
+"""Scores of a network on an annotated genome, and predictions for a genome, shared over ranks.
+
+Chromosomes are read in windows with the model's halo on either side, as :mod:`sciml_zoo.splicing.scan` does.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from sciml_zoo.errors import InputError, nearest
+from sciml_zoo.splicing.labels import LabelledGenome, Region, Window
+from sciml_zoo.splicing.metrics import average_precision, expected_calibration_error, precision_at_recall, top_k
+from sciml_zoo.splicing.model import SpliceModel
+from sciml_zoo.splicing.recipe import labelled_genome, locate
+from sciml_zoo.splicing.scan import scan_to_file
+from sciml_zoo.splicing.task import candidates
+
+__all__ = ["Predicted", "Ranks", "evaluate", "predict", "predict_regions", "site_scores"]
+
+_WINDOW = 16384
+_KINDS = ("donor", "acceptor")
+_CONFIDENT = 0.1
+
+
+class Ranks(Protocol):
+    """What is needed of a group of processes; :class:`sciml_zoo.training.backend.Backend` has it."""
+
+    rank: int
+    world_size: int
+
+    def gather(self, value: Any) -> list[Any]:
+        """Returns the values of all ranks."""
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """A region with its labels and logits.
+
+    Attributes:
+        region: where it lies.
+        window: bases and labels.
+        logits: float32 [L, 2, 2].
+    """
+
+    region: Region
+    window: Window
+    logits: NDArray[np.float32]
+
+
+def predict_regions(
+    model: SpliceModel,
+    genome: LabelledGenome,
+    regions: Sequence[Region],
+    *,
+    device: str | torch.device = "cpu",
+    ranks: Ranks | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> list[Predicted]:
+    """Reads regions with the context that the genome gives them.
+
+    Args:
+        model: the network.
+        genome: the genome.
+        regions: such as whole chromosomes.
+        device: where to compute.
+        ranks: the processes that share the work.
+        on_progress: called with the number of bases done by this rank, and its total.
+
+    Returns:
+        The regions, in their order; on all ranks.
+    """
+    model = model.to(device).eval()
+    pieces = [Region(r.chromosome, s, min(s + _WINDOW, r.end)) for r in regions for s in range(r.start, r.end, _WINDOW)]
+    rank, world_size = (ranks.rank, ranks.world_size) if ranks else (0, 1)
+    mine = range(rank, len(pieces), world_size)
+    total = sum(len(pieces[index]) for index in mine)
+    found: dict[int, NDArray[np.float32]] = {}
+    done = 0
+    for index in mine:
+        found[index] = _logits(model, genome.sequences[pieces[index].chromosome], pieces[index], device)
+        done += len(pieces[index])
+        if on_progress is not None:
+            on_progress(done, total)
+    if ranks is not None:
+        found = {index: value for part in ranks.gather(found) for index, value in part.items()}
+    ordered = iter(found[index] for index in range(len(pieces)))
+    return [Predicted(r, genome.window(r), np.concatenate([next(ordered) for _ in range(_count(r))])) for r in regions]
+
+
+def _count(region: Region) -> int:
+    return -(-len(region) // _WINDOW)
+
+
+@torch.inference_mode()
+def _logits(
+    model: SpliceModel, codes: NDArray[np.uint8], piece: Region, device: str | torch.device
+) -> NDArray[np.float32]:
+    start, end = max(piece.start - model.halo, 0), min(piece.end + model.halo, len(codes))
+    logits = model(torch.from_numpy(codes[None, start:end].copy()).to(device))[0]
+    return logits[piece.start - start : piece.end - start].float().cpu().numpy()
+
+
+def site_scores(
+    predicted: Sequence[Predicted], kind: int, *, scope: str
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Gathers the logits and the truth of the bases that a score is over.
+
+    Args:
+        predicted: regions.
+        kind: 0 donor, 1 acceptor.
+        scope: ``genes``: all bases of genes on the gene's strand; ``both_strands``: all bases of both strands.
+
+    Returns:
+        Logits [n] and labels [n].
+    """
+    logits, truth = [], []
+    for part in predicted:
+        inside = part.window.known[..., kind]
+        if scope == "genes":
+            inside = inside & part.window.genic
+        logits.append(part.logits[..., kind][inside])
+        truth.append(part.window.labels[..., kind][inside] > 0)
+    return np.concatenate(logits), np.concatenate(truth)
+
+
+def evaluate(
+    model: SpliceModel,
+    path: str | Path,
+    *,
+    gff: str | Path,
+    chromosomes: str = "all",
+    device: str | torch.device = "cpu",
+    ranks: Ranks | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> dict[str, float]:
+    """Scores a network on an annotated genome, at the imbalance that the genome has.
+
+    Introns that reads support but the annotation lacks, and those of pseudogenes and transposons, are left out.
+
+    Args:
+        model: the network.
+        path: FASTA file, or ``dataset:NAME/FILE``.
+        gff: its annotation; likewise.
+        chromosomes: names with commas between them, or ``all``.
+        device: where to compute.
+        ranks: the processes that share the work.
+        on_progress: called with the number of bases done by this rank, and its total.
+
+    Returns:
+        ``n`` bases and ``sites``; ``donor_topk``, ``donor_ap``, ``acceptor_topk`` and ``acceptor_ap`` over all bases of
+        genes on the gene's strand; ``ece_candidates`` over the GT and AG of genes, ``ece_sites`` over those of
+        probability 0.1 or more; ``both_strands_precision``, at recall 0.8 over all bases of both strands, the mean of
+        the two kinds.
+
+    Raises:
+        InputError: files that cannot be read or do not fit together, or chromosomes that are not there.
+    """
+    genome = labelled_genome(path, gff)
+    names = list(genome.sequences) if chromosomes == "all" else chromosomes.split(",")
+    genome.require(names, "--chromosomes")
+    regions = [Region(name, 0, len(genome.sequences[name])) for name in names]
+    predicted = predict_regions(model, genome, regions, device=device, ranks=ranks, on_progress=on_progress)
+    return scores(model, predicted)
+
+
+def scores(model: SpliceModel, predicted: Sequence[Predicted]) -> dict[str, float]:
+    """Computes what :func:`evaluate` returns.
+
+    Args:
+        model: for its calibration.
+        predicted: regions.
+
+    Returns:
+        The scores by name.
+    """
+    found: dict[str, float] = {"n": float(sum(len(part.region) for part in predicted)), "sites": 0.0}
+    precision = []
+    for kind, name in enumerate(_KINDS):
+        logits, truth = site_scores(predicted, kind, scope="genes")
+        found["sites"] += float(truth.sum())
+        found[f"{name}_topk"] = top_k(logits, truth)
+        found[f"{name}_ap"] = average_precision(logits, truth)
+        precision.append(precision_at_recall(*site_scores(predicted, kind, scope="both_strands")))
+    probabilities, truth = calibrated_candidates(model, predicted)
+    found["ece_candidates"] = expected_calibration_error(probabilities, truth)
+    found["ece_sites"] = expected_calibration_error(probabilities, truth, least=_CONFIDENT)
+    found["both_strands_precision"] = float(np.mean(precision))
+    return found
+
+
+def calibrated_candidates(
+    model: SpliceModel, predicted: Sequence[Predicted], *, scope: str = "genes"
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Gathers the probabilities and the truth of all GT and AG.
+
+    Args:
+        model: for its calibration.
+        predicted: regions.
+        scope: as for :func:`site_scores`.
+
+    Returns:
+        Probabilities [n] and labels [n], both kinds together.
+    """
+    probabilities, truth = [], []
+    for part in predicted:
+        inside = part.window.known & candidates(torch.from_numpy(part.window.codes)[None])[0].numpy()
+        if scope == "genes":
+            inside &= part.window.genic[..., None]
+        logits = torch.from_numpy(part.logits).to(next(model.buffers()).device)
+        probabilities.append(model.calibrated(logits).cpu().numpy()[inside])
+        truth.append(part.window.labels[inside] > 0)
+    return np.concatenate(probabilities), np.concatenate(truth)
