@@ -4,7 +4,7 @@ python scripts/ship_weights.py gto_potential.rmd17_ethanol runs/rmd17_ethanol
 
 What the card says beyond measurements stands in scripts/cards/<name>.yaml; every figure is measured here, by the same
 functions as `sciml-zoo evaluate`. A measurement there may name a `file` in its domain's own notation, in place of the
-catalogue's file `dataset`, and `decimals` (3) of its figures.
+catalogue's file `dataset`, `options` of that command, and `decimals` (3) of its figures.
 """
 
 import argparse
@@ -36,7 +36,8 @@ def measure(model: torch.nn.Module, card: dict, name: str, seed: int) -> list[di
     domain = load_domain(get_architecture(str(model.architecture)).domain)
     metrics = []
     for test in card["measured"]:
-        scores = domain.evaluate(model, test.get("file") or dataset_file(*test["dataset"].split("/", 1)))
+        file = test.get("file") or dataset_file(*test["dataset"].split("/", 1))
+        scores = domain.evaluate(model, file, **test.get("options", {}))
         for metric, unit in test["metrics"].items():
             command = f"sciml-zoo evaluate {name} {test['shown_as']}"
             value = round(float(scores[metric]), test.get("decimals", _DECIMALS))

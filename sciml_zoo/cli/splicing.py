@@ -233,7 +233,11 @@ def _variants(args: argparse.Namespace) -> int:
     write_json(args.json, summary)
     table = Table("variants", "", box=None, pad_edge=False, header_style="bold")
     for name, value in summary.items():
-        table.add_row(name.replace("_", " "), f"{value:,}" if isinstance(value, int) else str(value))
+        if isinstance(value, dict):  # numbers by reason
+            text = "; ".join(f"{number:,} {reason}" for reason, number in value.items()) or "none"
+        else:
+            text = f"{value:,}" if isinstance(value, int) else f"{value:,.1f}"
+        table.add_row(name.replace("_", " "), text)
     console = plain_console()
     console.print(table)
     console.print(f"written to {args.out}", soft_wrap=True)

@@ -10,5 +10,6 @@ Example:
 """
 
 from sciml_zoo.optim.muon import Muon, orthogonalise
+from sciml_zoo.optim.plasticity import Plasticity
 
-__all__ = ["Muon", "orthogonalise"]
+__all__ = ["Muon", "Plasticity", "orthogonalise"]

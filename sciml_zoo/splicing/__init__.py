@@ -18,6 +18,7 @@ from sciml_zoo._lazy import lazy_names
 
 if TYPE_CHECKING:
     from sciml_zoo.splicing.annotation import check_annotation, read_annotation
+    from sciml_zoo.splicing.inference import evaluate, predict
     from sciml_zoo.splicing.model import SpliceLSTM, SpliceLSTMConfig, SpliceModel, SpliceRNN, SpliceRNNConfig
     from sciml_zoo.splicing.recipe import labelled_genome, prepare, recipe_type
     from sciml_zoo.splicing.sequences import decode, encode, read_fasta, reverse_complement
@@ -31,7 +32,9 @@ __all__ = [
     "check_annotation",
     "decode",
     "encode",
+    "evaluate",
     "labelled_genome",
+    "predict",
     "prepare",
     "read_annotation",
     "read_fasta",
@@ -41,6 +44,7 @@ __all__ = [
 
 _MODULES = {
     "annotation": ("check_annotation", "read_annotation"),
+    "inference": ("evaluate", "predict"),
     "model": ("SpliceLSTM", "SpliceLSTMConfig", "SpliceModel", "SpliceRNN", "SpliceRNNConfig"),
     "recipe": ("labelled_genome", "prepare", "recipe_type"),
     "sequences": ("decode", "encode", "read_fasta", "reverse_complement"),

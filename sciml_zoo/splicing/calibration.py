@@ -30,7 +30,7 @@ class Calibration(nn.Module):
         self.register_buffer("parameters_of_kinds", identity)
 
     def forward(self, logits: Tensor) -> Tensor:
-        """Maps logits [..., kind] to probabilities of the same shape, float64."""
+        """Returns the probabilities, float64, of logits [..., kind]."""
         offset, below, above = self.parameters_of_kinds.unbind(-1)
         x = logits.double()
         return torch.sigmoid(offset + below * x + (above - below) * nn.functional.softplus(x))

@@ -6,6 +6,7 @@ exons, some introns are lengthened by the inside of real long ones, and genes st
 
 from collections import defaultdict
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -142,11 +143,11 @@ class GeneChains:
     def _lengthen(
         self, codes: NDArray[np.uint8], sites: list[tuple[int, int, float]], rng: "Generator"
     ) -> tuple[NDArray[np.uint8], list[tuple[int, int, float]]]:
-        """Puts the inside of a long intron into an intron that holds no other site."""
+        """Returns a contig with the inside of a long intron put into an intron that holds no other site."""
         ordered = sorted(sites)
         pairs = [
             (a, b)
-            for (a, kind_a, _), (b, kind_b, _) in zip(ordered, ordered[1:], strict=False)
+            for (a, kind_a, _), (b, kind_b, _) in pairwise(ordered)
             if kind_a == 0 and kind_b == 1 and b - a > _KEPT_DONOR + _KEPT_ACCEPTOR
         ]
         if not pairs:
@@ -164,7 +165,7 @@ class GeneChains:
 
 
 def _parts(length: int, sites: Sequence[tuple[int, int, float]]) -> NDArray[np.uint8]:
-    """Returns exon and intron between sites that follow each other as they should, in the direction of transcription."""
+    """Returns exon and intron between sites in the order that they should have, in the direction of transcription."""
     parts = np.full(length, UNKNOWN, np.uint8)
     start, before = 0, 1
     for place, kind, reads in sorted(sites):

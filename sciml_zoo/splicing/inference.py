@@ -3,7 +3,7 @@
 Chromosomes are read in windows with the model's halo on either side, as :mod:`sciml_zoo.splicing.scan` does.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -12,13 +12,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from sciml_zoo.errors import InputError, nearest
+from sciml_zoo.errors import InputError
 from sciml_zoo.splicing.labels import LabelledGenome, Region, Window
 from sciml_zoo.splicing.metrics import average_precision, expected_calibration_error, precision_at_recall, top_k
 from sciml_zoo.splicing.model import SpliceModel
 from sciml_zoo.splicing.recipe import labelled_genome, locate
-from sciml_zoo.splicing.scan import scan_to_file
-from sciml_zoo.splicing.task import candidates
+from sciml_zoo.splicing.scan import candidate_sites, scan_to_file
 
 __all__ = ["Predicted", "Ranks", "evaluate", "predict", "predict_regions", "site_scores"]
 
@@ -153,7 +152,7 @@ def evaluate(
 
     Returns:
         ``n`` bases and ``sites``; ``donor_topk``, ``donor_ap``, ``acceptor_topk`` and ``acceptor_ap`` over all bases of
-        genes on the gene's strand; ``ece_candidates`` over the GT and AG of genes, ``ece_sites`` over those of
+        genes on the gene's strand; ``ece_candidates`` over the GT, GC and AG of genes, ``ece_sites`` over those of
         probability 0.1 or more; ``both_strands_precision``, at recall 0.8 over all bases of both strands, the mean of
         the two kinds.
 
@@ -166,6 +165,44 @@ def evaluate(
     regions = [Region(name, 0, len(genome.sequences[name])) for name in names]
     predicted = predict_regions(model, genome, regions, device=device, ranks=ranks, on_progress=on_progress)
     return scores(model, predicted)
+
+
+def predict(
+    model: SpliceModel,
+    source: str | Path,
+    target: str | Path,
+    *,
+    min_probability: float | str = 0.1,
+    device: str | torch.device = "cpu",
+    ranks: Ranks | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> int:
+    """Scans a genome, and writes its sites; ``sciml-zoo splicing scan`` does the same with more options.
+
+    Args:
+        model: the network.
+        source: FASTA file, or ``dataset:NAME/FILE``.
+        target: the file to write, whose ending tells the format; it appears, or replaces an older one, when complete.
+        min_probability: the least calibrated probability that is written, in (0, 1].
+        device: where to compute.
+        ranks: processes that call this together; a scan goes along the genome, so that the first does all of it.
+        on_progress: called with the number of bases done, and their estimated number.
+
+    Returns:
+        The number of sites.
+
+    Raises:
+        InputError: a file that cannot be read, or a target that cannot be written.
+    """
+    try:
+        least = float(min_probability)
+    except ValueError:
+        raise InputError(f"--min-probability: {min_probability!r} is not a number") from None
+    n = 0
+    if ranks is None or ranks.rank == 0:
+        fasta = locate(str(source))
+        n = scan_to_file(model, fasta, target, min_probability=least, device=device, on_progress=on_progress).n
+    return n if ranks is None else ranks.gather(n)[0]
 
 
 def scores(model: SpliceModel, predicted: Sequence[Predicted]) -> dict[str, float]:
@@ -196,7 +233,7 @@ def scores(model: SpliceModel, predicted: Sequence[Predicted]) -> dict[str, floa
 def calibrated_candidates(
     model: SpliceModel, predicted: Sequence[Predicted], *, scope: str = "genes"
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Gathers the probabilities and the truth of all GT and AG.
+    """Gathers the probabilities and the truth of all candidates, which is what a scan reports.
 
     Args:
         model: for its calibration.
@@ -208,7 +245,7 @@ def calibrated_candidates(
     """
     probabilities, truth = [], []
     for part in predicted:
-        inside = part.window.known & candidates(torch.from_numpy(part.window.codes)[None])[0].numpy()
+        inside = part.window.known & candidate_sites(part.window.codes)
         if scope == "genes":
             inside &= part.window.genic[..., None]
         logits = torch.from_numpy(part.logits).to(next(model.buffers()).device)

@@ -163,7 +163,7 @@ def _merge_gene(name: str, members: Sequence[Junction]) -> list[Contig]:
 
 
 def _chained(pieces: list[tuple[str, int, int]]) -> list[tuple[str, int, int]]:
-    """Joins pieces greedily, the longest overlaps first."""
+    """Returns the pieces joined greedily, the longest overlaps first."""
     overlaps = []
     for i, (first, _, right) in enumerate(pieces):
         tail = first[-_LEAST_OVERLAP:]

@@ -25,7 +25,7 @@ OUTSIDE, EXON, INTRON, UNKNOWN = 0, 1, 2, 255
 
 
 def is_certain(gene: Gene) -> bool:
-    """Says whether a gene's introns are splice sites beyond doubt: not those of pseudogenes and transposons."""
+    """Returns whether a gene's introns are splice sites beyond doubt: not those of pseudogenes and transposons."""
     return not any(word in (gene.biotype or "").lower() for word in _UNCERTAIN)
 
 
@@ -82,11 +82,16 @@ class Window:
 
     def reverse_complement(self) -> "Window":
         """Returns the same piece read from the other strand."""
-        codes = np.where(self.codes < 4, 3 - self.codes, 4).astype(np.uint8)[::-1]
-        arrays = (self.labels, self.known, self.genic, self.structure)
-        turned = (array[::-1, ::-1] for array in arrays)
+        codes = np.where(self.codes < 4, 3 - self.codes, 4).astype(np.uint8)[::-1].copy()
         methylation = None if self.methylation is None else self.methylation[::-1, ::-1].copy()
-        return Window(codes.copy(), *(array.copy() for array in turned), methylation)
+        return Window(
+            codes,
+            self.labels[::-1, ::-1].copy(),
+            self.known[::-1, ::-1].copy(),
+            self.genic[::-1, ::-1].copy(),
+            self.structure[::-1, ::-1].copy(),
+            methylation,
+        )
 
 
 class LabelledGenome:

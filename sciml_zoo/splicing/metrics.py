@@ -2,7 +2,7 @@
 
 | score | definition |
 |---|---|
-| top-k | with k true sites, the fraction of true ones among the k highest scores (Jaganathan et al., Cell 176, 535 (2019)) |
+| top-k | with k true sites, the fraction of true ones among the k highest scores (Jaganathan et al., Cell 176, 2019) |
 | AP | average precision, the area under the precision–recall curve (scikit-learn) |
 | precision at a recall | the largest precision at any threshold that reaches the recall |
 | ECE | Σ_b n_b/n · mean p − frequency in bin b, in absolute value (Naeini et al., AAAI 2015) |

@@ -1,4 +1,4 @@
-"""Networks that read DNA base by base and give, for every base, the logits of being a donor or acceptor on either strand.
+"""Networks that read DNA base by base and give the logits of being a donor or an acceptor, on either strand.
 
 ====================================================  ==================================================
 s = stem(x)                                           both strands' features of a window, [L, 2C]
@@ -24,6 +24,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sciml_zoo.errors import InputError
+from sciml_zoo.splicing._tiles import read_in_tiles
 from sciml_zoo.splicing.calibration import Calibration
 from sciml_zoo.splicing.plasticity import connection
 from sciml_zoo.splicing.recurrence import gated_recurrence
@@ -153,14 +154,16 @@ class SpliceRNNConfig:
         blocks: recurrences on top of each other.
         stem: bases that the first layer sees at once; odd.
         memory: the longest time constant of a state, in bases.
+        dropout: chance that a block's contribution to a feature is left out in training.
         methylation: whether the methylation of both strands is an input.
     """
 
     channels: int = 48
-    states: int = 64
+    states: int = 60
     blocks: int = 3
     stem: int = 21
     memory: int = 256
+    dropout: float = 0.0
     methylation: bool = False
 
     def __post_init__(self) -> None:
@@ -171,6 +174,8 @@ class SpliceRNNConfig:
             raise InputError(f"stem: {self.stem} is not odd")
         if self.memory < 2:
             raise InputError(f"memory: {self.memory} is not at least 2")
+        if not 0 <= self.dropout < 1:
+            raise InputError(f"dropout: {self.dropout} is not in [0, 1)")
 
 
 class _Strands(nn.Module):
@@ -197,13 +202,15 @@ class _Strands(nn.Module):
         return torch.cat([bias, bias])
 
     def forward(self, x: Tensor) -> Tensor:
-        """Maps [..., 2 n_in] to [..., 2 n_out]."""
+        """Returns the image [..., 2 n_out] of [..., 2 n_in]."""
         return connection(
             x,
             self.assembled(self.weight),
             self.doubled(self.bias),
             owner=self.weight,
             assemble=self.assembled,
+            bias_owner=self.bias,
+            assemble_bias=self.doubled,
         )
 
 
@@ -211,6 +218,7 @@ class _Block(nn.Module):
     def __init__(self, config: SpliceRNNConfig) -> None:
         super().__init__()
         self.least = 1 / config.memory
+        self.dropout = config.dropout
         self.scale = nn.Parameter(torch.ones(config.channels))
         # Time constants spread evenly on a logarithmic scale.
         rates = torch.exp(-torch.rand(config.states) * math.log(config.memory / 2)) / 2
@@ -228,7 +236,7 @@ class _Block(nn.Module):
         if initial is None:
             initial = update.new_zeros(update.shape[0], update.shape[2])
         states = gated_recurrence(update, candidate, initial)
-        return features + self.outward(states), states
+        return features + F.dropout(self.outward(states), self.dropout, self.training), states
 
 
 @register_model("splice_rnn", config=SpliceRNNConfig, domain="splicing", golden_tolerance=(1e-4, 1e-4))
@@ -250,6 +258,10 @@ class SpliceRNN(SpliceModel):
         self.head = _Strands(config.channels, _KINDS, bias=torch.full((_KINDS,), math.log(_PRIOR)), scale=0.1)
         self.structure_head = _Strands(config.channels, _STRUCTURES, scale=0.1)
 
+    def layers(self) -> list["_Block"]:
+        """Returns the recurrences, from below."""
+        return [block for block in self.blocks if isinstance(block, _Block)]
+
     @property
     def halo(self) -> int:
         """Bases on either side beyond which a sequence changes the logits of a base by less than about 1e-5."""
@@ -270,7 +282,9 @@ class SpliceRNN(SpliceModel):
         """
         half = self.config.stem // 2
         padded = F.pad(self._inputs(bases, methylation), (0, 0, half, half))
-        return self._sites(self.piece(padded, None)[0])
+        if torch.is_grad_enabled() or padded.device.type != "cpu":
+            return self._sites(self.piece(padded, None)[0])
+        return torch.stack([read_in_tiles(self, sequence) for sequence in padded]).unflatten(-1, (2, _KINDS))
 
     def structure(self, codes: Tensor, methylation: Tensor | None = None) -> Tensor:
         """Predicts what a base is part of; learned beside the sites, which are what the model is for.
@@ -345,6 +359,14 @@ class SpliceRNN(SpliceModel):
             from_left = [state[:, -1, :units].detach() for state in states]
             yield start, self._sites(features), self._structure(features)
 
+    def example_inputs(self) -> dict[str, Tensor]:
+        """Returns two random sequences with some unknown bases, and methylation if the model reads it."""
+        inputs = super().example_inputs()
+        if self.config.methylation:
+            generator = torch.Generator().manual_seed(1)
+            inputs["methylation"] = torch.rand(*inputs["codes"].shape, 2, generator=generator)
+        return inputs
+
     def _inputs(self, bases: Tensor, methylation: Tensor | None) -> Tensor:
         if (methylation is not None) != self.config.methylation:
             wanted = "needs methylation" if self.config.methylation else "does not read methylation"
@@ -352,7 +374,7 @@ class SpliceRNN(SpliceModel):
         return bases if methylation is None else torch.cat([bases, methylation.to(bases)], -1)
 
     def _stem(self, inputs: Tensor) -> Tensor:
-        """The reverse complement of the filters reads the other strand."""
+        """Returns both strands' features: the reverse complement of the filters reads the other."""
         other = self.stem.flip(2)
         other = torch.cat([other[:, :4].flip(1), other[:, 4:].flip(1)], 1)
         weight, bias = torch.cat([self.stem, other]), torch.cat([self.stem_bias, self.stem_bias])

@@ -1,4 +1,4 @@
-"""From a recipe to a task ready for the trainer: reads a genome, its annotation and junction records, and splits them."""
+"""From a recipe to a task ready for the trainer: reads and splits a genome, its annotation and junction records."""
 
 import dataclasses
 import math
@@ -12,10 +12,10 @@ from sciml_zoo.errors import InputError, nearest
 from sciml_zoo.splicing.annotation import check_annotation, read_annotation
 from sciml_zoo.splicing.chains import GeneChains
 from sciml_zoo.splicing.data import TrainingWindows, cover, independent_contigs, split_genome
-from sciml_zoo.splicing.junctions import annotated_contigs, read_junctions
 from sciml_zoo.splicing.genes import Intron
+from sciml_zoo.splicing.junctions import annotated_contigs, read_junctions
 from sciml_zoo.splicing.labels import LabelledGenome, Region
-from sciml_zoo.splicing.model import SpliceLSTM, SpliceLSTMConfig, SpliceModel, SpliceRNN, SpliceRNNConfig
+from sciml_zoo.splicing.model import SpliceLSTM, SpliceLSTMConfig, SpliceRNN, SpliceRNNConfig
 from sciml_zoo.splicing.sequences import read_fasta
 from sciml_zoo.splicing.task import LossConfig, SpliceTask
 from sciml_zoo.training.prepared import PreparedTraining

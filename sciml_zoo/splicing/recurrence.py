@@ -15,12 +15,13 @@ channels; elsewhere, a scan by doubling of length log₂ L.
 from typing import Any
 
 import numba
-import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-__all__ = ["gated_recurrence", "sequential_recurrence"]
+from sciml_zoo.splicing._recurrence_kernels import run, run_back, run_one
+
+__all__ = ["gated_recurrence", "recurrence_into", "sequential_recurrence"]
 
 
 def gated_recurrence(update: Tensor, candidate: Tensor, initial: Tensor) -> Tensor:
@@ -68,6 +69,23 @@ def sequential_recurrence(update: Tensor, candidate: Tensor, initial: Tensor) ->
     return torch.cat([torch.stack(lefts, 1), torch.stack(rights[::-1], 1)], dim=2)
 
 
+def recurrence_into(update: Tensor, candidate: Tensor, state: Tensor, out: Tensor, *, backwards: bool) -> None:
+    """Runs one direction over a tile on the CPU, without gradient, and leaves the last state for the next tile.
+
+    Args:
+        update: z, [L, E].
+        candidate: c, [L, E].
+        state: before the tile, in the direction of reading, [E]; afterwards the one after it.
+        out: where the states are written, [L, E].
+        backwards: reads from the end.
+    """
+    arrays = [tensor.numpy() for tensor in (update, candidate, out)]
+    if backwards:
+        arrays = [array[::-1] for array in arrays]
+    run_one(arrays[0], arrays[1], state.numpy(), arrays[2])
+    state.copy_(out[0 if backwards else -1])
+
+
 class _GatedRecurrence(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, update: Tensor, candidate: Tensor, initial: Tensor) -> Tensor:
@@ -85,7 +103,7 @@ def _states(update: Tensor, candidate: Tensor, initial: Tensor) -> Tensor:
     if _is_compiled(update):
         states = torch.empty_like(update, memory_format=torch.contiguous_format)
         _match_threads()
-        _run(_array(update), _array(candidate), _array(initial), states.numpy())
+        run(_array(update), _array(candidate), _array(initial), states.numpy())
         return states
     half = update.shape[2] // 2
     a, b = 1 - update, update * candidate
@@ -104,7 +122,7 @@ def _gradients(
         d_initial = torch.empty_like(initial, memory_format=torch.contiguous_format)
         _match_threads()
         given = (_array(x) for x in (gradient, update, candidate, initial, states))
-        _run_back(*given, d_update.numpy(), d_candidate.numpy(), d_initial.numpy())
+        run_back(*given, d_update.numpy(), d_candidate.numpy(), d_initial.numpy())
         return d_update, d_candidate, d_initial
     half = update.shape[2] // 2
     keep = 1 - update
@@ -148,63 +166,3 @@ def _array(tensor: Tensor) -> NDArray[Any]:
 
 def _match_threads() -> None:
     numba.set_num_threads(min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS))
-
-
-_compiled = numba.njit(fastmath={"contract", "nsz"}, cache=True, error_model="numpy")
-_parallel = numba.njit(parallel=True, cache=True, error_model="numpy")
-
-
-@_parallel
-def _run(z, c, initial, h):
-    n, _, width = z.shape
-    half = width // 2
-    for job in numba.prange(2 * n):
-        i = job // 2
-        if job % 2 == 0:
-            _run_one(z[i, :, :half], c[i, :, :half], initial[i, :half], h[i, :, :half])
-        else:
-            _run_one(z[i, ::-1, half:], c[i, ::-1, half:], initial[i, half:], h[i, ::-1, half:])
-
-
-@_parallel
-def _run_back(gradient, z, c, initial, h, dz, dc, d_initial):
-    n, _, width = z.shape
-    half = width // 2
-    for job in numba.prange(2 * n):
-        i = job // 2
-        if job % 2 == 0:
-            given = gradient[i, :, :half], z[i, :, :half], c[i, :, :half], initial[i, :half], h[i, :, :half]
-            _run_back_one(*given, dz[i, :, :half], dc[i, :, :half], d_initial[i, :half])
-        else:
-            given = (
-                gradient[i, ::-1, half:], z[i, ::-1, half:], c[i, ::-1, half:], initial[i, half:], h[i, ::-1, half:]
-            )  # fmt: skip
-            _run_back_one(*given, dz[i, ::-1, half:], dc[i, ::-1, half:], d_initial[i, half:])
-
-
-# Indices from zero on, and no array of its own for the state: else the inner loops are not vectorised (20 times slower).
-@_compiled
-def _run_one(z, c, initial, h):
-    for k in range(z.shape[1]):
-        h[0, k] = initial[k] + z[0, k] * (c[0, k] - initial[k])
-    for t in range(1, z.shape[0]):
-        for k in range(z.shape[1]):
-            h[t, k] = h[t - 1, k] + z[t, k] * (c[t, k] - h[t - 1, k])
-
-
-@_compiled
-def _run_back_one(gradient, z, c, initial, h, dz, dc, d_initial):
-    last = z.shape[0] - 1
-    for k in range(z.shape[1]):
-        dz[last, k] = gradient[last, k]
-    for t in range(last, 0, -1):  # row t of dz holds ḡ until row t − 1 is known
-        for k in range(z.shape[1]):
-            dc[t, k] = dz[t, k] * z[t, k]
-        for k in range(z.shape[1]):
-            dz[t - 1, k] = gradient[t - 1, k] + dz[t, k] - dc[t, k]
-        for k in range(z.shape[1]):
-            dz[t, k] *= c[t, k] - h[t - 1, k]
-    for k in range(z.shape[1]):
-        dc[0, k] = dz[0, k] * z[0, k]
-        d_initial[k] = dz[0, k] - dc[0, k]
-        dz[0, k] *= c[0, k] - initial[k]

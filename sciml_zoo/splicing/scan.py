@@ -23,8 +23,8 @@ from sciml_zoo.splicing.site_formats import site_format
 
 __all__ = ["WINDOW", "Place", "ScanSummary", "Sites", "candidate_sites", "scan", "scan_to_file"]
 
-#: Bases judged at a time. A network of the shelf needs about 5 kB for each, and for each of the halo.
-WINDOW = 16384
+#: Bases judged at a time: more take memory, fewer take time, for the network reads every halo twice.
+WINDOW = 32768
 _CHECKPOINT = 1 << 19
 _A, _C, _G, _T, _UNKNOWN = range(5)
 # Bases of sequence in a byte of gzip, for the estimate of the work to come.

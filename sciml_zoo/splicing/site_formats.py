@@ -16,7 +16,7 @@ The first three may end in ``.gz`` too: a sequence of gzip members, as bgzip's, 
 
 import importlib
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -172,40 +172,47 @@ def _parquet() -> Any:
 class _ParquetWriter:
     def __init__(self, file: "PartialFile", *, fresh: bool) -> None:
         assert fresh
-        self._arrow = _parquet()
-        words = self._arrow.dictionary(self._arrow.int32(), self._arrow.string())
-        self._schema = self._arrow.schema(
-            {
-                "chromosome": words,
-                "position": self._arrow.int64(),
-                "strand": words,
-                "kind": words,
-                "probability": self._arrow.float64(),
-            }
-        )
-        self._tables: list[Any] = []
-        self._file = self._arrow.parquet.ParquetWriter(file, self._schema)
+        self._arrow = arrow = _parquet()
+        words = arrow.dictionary(arrow.int32(), arrow.string())
+        fields = {"chromosome": words, "position": arrow.int64(), "strand": words, "kind": words}
+        self._schema = arrow.schema(fields | {"probability": arrow.float64()})
+        self._file = arrow.parquet.ParquetWriter(file, self._schema)
+        self._chromosomes: list[str] = []
+        self._columns = [bytearray() for _ in self._schema]  # in place of many small arrays, which fragment memory
 
     def write(self, sites: "Sites") -> None:
-        def words(index: Any, values: Any) -> Any:
-            return self._arrow.DictionaryArray.from_arrays(np.asarray(index, np.int32), list(values))
-
-        columns = [
-            words(np.zeros(len(sites.positions)), [sites.chromosome]),
-            sites.positions,
-            words(sites.strand, _STRANDS),
-            words(sites.kind, _KINDS),
-            sites.probability,
-        ]
-        self._tables.append(self._arrow.table(columns, schema=self._schema))
+        if self._chromosomes[-1:] != [sites.chromosome]:
+            self._chromosomes.append(sites.chromosome)
+        chromosome = np.full(len(sites.positions), len(self._chromosomes) - 1)
+        added = (chromosome, sites.positions, sites.strand, sites.kind, sites.probability)
+        types = (np.int32, np.int64, np.int32, np.int32, np.float64)
+        for column, values, dtype in zip(self._columns, added, types, strict=True):
+            column += np.asarray(values, dtype).tobytes()
 
     def seal(self) -> None:
         """Writes a row group."""
-        if self._tables:
-            table = self._arrow.concat_tables(self._tables).unify_dictionaries().combine_chunks()
-            if len(table):
-                self._file.write_table(table)
-            self._tables = []
+        words = {"chromosome": self._chromosomes, "strand": _STRANDS, "kind": _KINDS}
+        arrays = []
+        for field, column in zip(self._schema, self._columns, strict=True):
+            if field.name in words:
+                index = self._array(self._arrow.int32(), column)
+                arrays.append(self._arrow.DictionaryArray.from_arrays(index, self._strings(words[field.name])))
+            else:
+                arrays.append(self._array(field.type, column))
+        if len(arrays[0]):
+            self._file.write_table(self._arrow.Table.from_arrays(arrays, schema=self._schema))
+        self._chromosomes, self._columns = [], [bytearray() for _ in self._schema]
+
+    # From buffers, for `pyarrow.array` would load pandas and its memory.
+    def _array(self, kind: Any, content: bytes | bytearray) -> Any:
+        length = len(content) // (kind.bit_width // 8)
+        return self._arrow.Array.from_buffers(kind, length, [None, self._arrow.py_buffer(content)])
+
+    def _strings(self, words: Sequence[str]) -> Any:
+        encoded = [word.encode() for word in words]
+        ends = np.cumsum([0, *map(len, encoded)]).astype(np.int32)
+        buffers = [None, self._arrow.py_buffer(ends), self._arrow.py_buffer(b"".join(encoded))]
+        return self._arrow.Array.from_buffers(self._arrow.string(), len(words), buffers)
 
     def close(self) -> None:
         self.seal()

@@ -84,7 +84,7 @@ def test_relaxed_bases_agree_with_codes() -> None:
 
 
 def test_unknown_bases_are_the_outside() -> None:
-    """N at the ends is the same as nothing there only through the stem; inside the recurrence it is a base like others."""
+    """What the stem sees beyond the ends of a sequence is N."""
     network, codes = model("splice_rnn", blocks=1), sequences(1, 60)
     half = network.config.stem // 2
     padded = F.pad(codes, (half, half), value=4)

@@ -302,6 +302,13 @@ def test_what_is_wrong_in_the_middle_of_a_genome_leaves_nothing(genome: Path) ->
     assert out.read_text() == "an older result"
 
 
+def test_a_network_that_needs_more_than_a_genome_is_refused(genome: Path) -> None:
+    model = sz.create_model("splice_rnn", methylation=True, channels=4, states=4, blocks=1)
+    with pytest.raises(InputError, match="needs methylation"):
+        scan_to_file(model, genome, genome.with_name("out.bed"))
+    assert names(genome) == {"g.fa"}
+
+
 def test_a_wrong_file_name_does_not_cost_the_progress_of_another_scan(genome: Path) -> None:
     out = genome.with_name("out.bed")
     stopped(genome, out)
