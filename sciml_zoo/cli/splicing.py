@@ -20,6 +20,9 @@ __all__ = ["add_parser"]
 
 _STRANDS = ("+", "-")
 _KINDS = ("donor", "acceptor")
+# Those of sciml_zoo.splicing.portraits, which is slow to import.
+_FIGURES = ("track", "precision-recall", "reliability", "donor-logo", "acceptor-logo", "gradient")
+_IMAGES = (".png", ".pdf", ".svg")
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -63,6 +66,19 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     _add_common(verb)
     verb.set_defaults(run=_variants)
+    verb = verbs.add_parser(
+        "plot",
+        help="draw a gene's track, precision and recall, reliability, motifs, or the gradient through time",
+        description="Draw what a network does on an annotated genome.",
+    )
+    verb.add_argument("what", choices=_FIGURES, metavar="WHAT", help=", ".join(_FIGURES))
+    verb.add_argument("fasta", metavar="GENOME.fa", help="plain or gzip; or dataset:NAME/FILE")
+    verb.add_argument("annotation", metavar="GENES.gff3", help="GFF3 or GTF, plain or gzip; or dataset:NAME/FILE")
+    verb.add_argument("-o", "--out", type=_image, required=True, metavar="FILE", help=".png, .pdf or .svg")
+    verb.add_argument("--gene", metavar="NAME", help="of a track; default: the gene with most introns")
+    verb.add_argument("--chromosomes", default="", metavar="A,B", help="default: all")
+    _add_common(verb)
+    verb.set_defaults(run=_plot)
 
 
 def _add_common(verb: argparse.ArgumentParser) -> None:
@@ -80,6 +96,13 @@ def _probability(text: str) -> float:
         if 0 < float(text) <= 1:
             return float(text)
     raise argparse.ArgumentTypeError(f"{text!r} is not a probability in (0, 1]")
+
+
+def _image(text: str) -> Path:
+    path = output_file(text)
+    if path.suffix not in _IMAGES:
+        raise argparse.ArgumentTypeError(f"{text}: give a name that ends in {', '.join(_IMAGES)}")
+    return path
 
 
 def _count(text: str) -> int:
@@ -241,4 +264,21 @@ def _variants(args: argparse.Namespace) -> int:
     console = plain_console()
     console.print(table)
     console.print(f"written to {args.out}", soft_wrap=True)
+    return 0
+
+
+def _plot(args: argparse.Namespace) -> int:
+    fasta, annotation = _located(args.fasta), _located(args.annotation)
+    model, device = _prepared(args)
+
+    from sciml_zoo.splicing.portraits import portrait
+    from sciml_zoo.splicing.recipe import labelled_genome
+
+    genome = labelled_genome(fasta, annotation)
+    chosen = [name for name in args.chromosomes.split(",") if name]
+    with _bases_bar("reading") as show:
+        figure = portrait(args.what, model, genome, chromosomes=chosen, gene=args.gene, device=device, on_progress=show)
+    figure.savefig(args.out, dpi=150)
+    write_json(args.json, {"what": args.what, "out": str(args.out)})
+    print(f"{args.what} written to {args.out}")
     return 0

@@ -18,10 +18,17 @@ from sciml_zoo._lazy import lazy_names
 
 if TYPE_CHECKING:
     from sciml_zoo.splicing.annotation import check_annotation, read_annotation
+    from sciml_zoo.splicing.attribution import attribution
+    from sciml_zoo.splicing.genbank import read_genbank
     from sciml_zoo.splicing.inference import evaluate, predict
+    from sciml_zoo.splicing.methylation import read_methylation
     from sciml_zoo.splicing.model import SpliceLSTM, SpliceLSTMConfig, SpliceModel, SpliceRNN, SpliceRNNConfig
+    from sciml_zoo.splicing.portraits import portrait
     from sciml_zoo.splicing.recipe import labelled_genome, prepare, recipe_type
+    from sciml_zoo.splicing.scan import scan, scan_to_file
     from sciml_zoo.splicing.sequences import decode, encode, read_fasta, reverse_complement
+    from sciml_zoo.splicing.showcase import demo
+    from sciml_zoo.splicing.variants import score_variants
 
 __all__ = [
     "SpliceLSTM",
@@ -29,25 +36,64 @@ __all__ = [
     "SpliceModel",
     "SpliceRNN",
     "SpliceRNNConfig",
+    "attribution",
     "check_annotation",
     "decode",
+    "demo",
     "encode",
     "evaluate",
     "labelled_genome",
+    "portrait",
     "predict",
     "prepare",
     "read_annotation",
     "read_fasta",
+    "read_genbank",
+    "read_methylation",
     "recipe_type",
     "reverse_complement",
+    "scan",
+    "scan_to_file",
+    "score_variants",
 ]
 
 _MODULES = {
-    "annotation": ("check_annotation", "read_annotation"),
-    "inference": ("evaluate", "predict"),
-    "model": ("SpliceLSTM", "SpliceLSTMConfig", "SpliceModel", "SpliceRNN", "SpliceRNNConfig"),
-    "recipe": ("labelled_genome", "prepare", "recipe_type"),
-    "sequences": ("decode", "encode", "read_fasta", "reverse_complement"),
+    "annotation": (
+        "check_annotation",
+        "read_annotation",
+    ),
+    "attribution": ("attribution",),
+    "genbank": ("read_genbank",),
+    "inference": (
+        "evaluate",
+        "predict",
+    ),
+    "methylation": ("read_methylation",),
+    "model": (
+        "SpliceLSTM",
+        "SpliceLSTMConfig",
+        "SpliceModel",
+        "SpliceRNN",
+        "SpliceRNNConfig",
+    ),
+    "portraits": ("portrait",),
+    "recipe": (
+        "labelled_genome",
+        "prepare",
+        "recipe_type",
+    ),
+    "scan": (
+        "scan",
+        "scan_to_file",
+    ),
+    "sequences": (
+        "decode",
+        "encode",
+        "read_fasta",
+        "reverse_complement",
+    ),
+    "showcase": ("demo",),
+    "variants": ("score_variants",),
 }
 _homes = {name: f"{__name__}.{module}" for module, names in _MODULES.items() for name in names}
 __getattr__, __dir__ = lazy_names(__name__, _homes)

@@ -19,6 +19,8 @@ from sciml_zoo.errors import InputError
 from sciml_zoo.splicing.labels import UNKNOWN, Window
 from sciml_zoo.splicing.metrics import average_precision, top_k
 from sciml_zoo.splicing.model import SpliceModel
+from sciml_zoo.splicing.plastic_training import PlasticityConfig, read_plastically
+from sciml_zoo.splicing.plasticity import EligibilityRecord, PlasticContext
 from sciml_zoo.training.task import StepOutput, Task
 
 __all__ = ["LossConfig", "SpliceTask", "WindowBatch", "candidates"]
@@ -83,6 +85,10 @@ class SpliceTask(Task):
     Args:
         model: the network.
         loss: its weights, and where backpropagation is cut.
+        plasticity: how the methylation of the windows modulates learning; None: not at all.
+
+    Attributes:
+        alphas_are_used: whether somebody asks for :meth:`alphas` at each step.
     """
 
     #: What :meth:`evaluate` returns.
@@ -90,9 +96,14 @@ class SpliceTask(Task):
 
     model: SpliceModel
 
-    def __init__(self, model: SpliceModel, loss: LossConfig | None = None) -> None:
+    def __init__(
+        self, model: SpliceModel, loss: LossConfig | None = None, *, plasticity: PlasticityConfig | None = None
+    ) -> None:
         self.model = model
         self.loss = loss or LossConfig()
+        self.plasticity = plasticity
+        self.alphas_are_used = False
+        self._records: list[EligibilityRecord] = []
 
     def collate(self, samples: list[Window]) -> WindowBatch:
         """Stacks windows of one length.
@@ -114,11 +125,14 @@ class SpliceTask(Task):
 
         Yields:
             The weighted mean of the cross-entropy; weight: the sum of the weights.
+
+        Raises:
+            InputError: plasticity without methylation, or by connection without the callback that sets the rates.
         """
         length = batch.codes.shape[1]
         segment = self.loss.segment or length
         weights, targets = self._weights(batch), batch.labels
-        for start, logits, structure in self.model.segments(batch.codes, segment, _track(batch)):
+        for start, logits, structure in self._pieces(batch, segment):
             part = slice(start, start + segment)
             weight = weights[:, part]
             total = weight.sum()
@@ -128,6 +142,34 @@ class SpliceTask(Task):
                 if structure is not None and self.loss.structure:
                     loss = loss + self.loss.structure * _structure_loss(structure, batch.structure[:, part])
                 yield StepOutput(loss, float(total))
+
+    def _pieces(self, batch: WindowBatch, segment: int) -> Iterator[tuple[int, Tensor, Tensor | None]]:
+        pieces = self.model.segments(batch.codes, segment, self._track(batch))
+        if self.plasticity is None:
+            return pieces
+        if batch.methylation is None:
+            raise InputError("plasticity: the training windows carry no methylation")
+        by_connection = self.plasticity.definition == "per_connection"
+        if by_connection and not self.alphas_are_used:
+            raise InputError("plasticity per_connection: add PlasticRates() to the trainer's callbacks")
+        modulation = self.plasticity.modulation(batch.methylation, self.generator)
+        return read_plastically(pieces, segment, modulation, self.plasticity, self._records if by_connection else None)
+
+    def alphas(self) -> dict[Tensor, Tensor]:
+        """Returns the rates α of all that was read since they were last asked for; only of definition (b).
+
+        To be asked once between ``backward`` and each optimizer step.
+        """
+        if self.plasticity is None:
+            return {}
+        records, self._records = self._records, []
+        return PlasticContext(self.plasticity.kappa, torch.zeros(0), "per_connection", records).alphas()
+
+    def _track(self, batch: WindowBatch) -> Tensor | None:
+        """Returns the methylation as an input, for a model that reads it: zero where it is not known."""
+        if batch.methylation is None or not getattr(getattr(self.model, "config", None), "methylation", False):
+            return None
+        return batch.methylation.nan_to_num()
 
     def _weights(self, batch: WindowBatch) -> Tensor:
         important = candidates(batch.codes) | (batch.labels > 0)
@@ -148,7 +190,7 @@ class SpliceTask(Task):
         scores = {name: CatMetric().to(self.device) for name in ("logits", "labels", "genic")}
         for batch in batches:
             with torch.no_grad():
-                logits = self.model(batch.codes, _track(batch))
+                logits = self.model(batch.codes, self._track(batch))
             weights = self._weights(batch)
             each = F.binary_cross_entropy_with_logits(logits, batch.labels.to(logits), reduction="none")
             if weights.sum() > 0:
@@ -182,8 +224,3 @@ def _structure_loss(logits: Tensor, structure: Tensor) -> Tensor:
     targets = torch.where(structure == UNKNOWN, -1, structure.long()).flatten()
     each = F.cross_entropy(logits.flatten(0, -2), targets, ignore_index=-1, reduction="sum")
     return each / (targets >= 0).sum().clamp(min=1)
-
-
-def _track(batch: WindowBatch) -> Tensor | None:
-    """Returns the methylation that a model reads: zero where it is not known."""
-    return None if batch.methylation is None else batch.methylation.nan_to_num()
