@@ -52,11 +52,13 @@ def trained(architecture: str, seed: int, runs: Path) -> SpliceModel:
     return model
 
 
-def by_gene(genome: LabelledGenome, part: Predicted, kind: int) -> GeneScores:
-    """Returns logits and labels of one kind for each gene, on its strand."""
+def by_gene(genome: LabelledGenome, parts: list[Predicted], kind: int) -> GeneScores:
+    """Returns logits and labels of one kind for each gene of whole chromosomes, on its strand."""
     found = []
+    by_name = {part.region.chromosome: part for part in parts}
     for gene in genome.genes:
-        if gene.chromosome == part.region.chromosome and gene.transcripts:
+        if gene.chromosome in by_name and gene.transcripts:
+            part = by_name[gene.chromosome]
             place = slice(gene.start, gene.end), "+-".index(gene.strand), kind
             known = part.window.known[place]
             found.append((part.logits[place][known], part.window.labels[place][known] > 0))
@@ -87,10 +89,12 @@ def interval(values: NDArray[np.float64]) -> list[float]:
     return [float(x) for x in np.percentile(values.mean(1), [2.5, 97.5])]
 
 
-def measured(models: list[SpliceModel], genome: LabelledGenome, repeats: int, seed: int) -> dict[str, Any]:
+def measured(
+    models: list[SpliceModel], genome: LabelledGenome, chromosomes: tuple[str, ...], repeats: int, seed: int
+) -> dict[str, Any]:
     """Returns the scores of an architecture: each network's, their means, and intervals."""
-    region = Region(TEST, 0, len(genome.sequences[TEST]))
-    predicted = [predict_regions(model, genome, [region]) for model in models]
+    regions = [Region(name, 0, len(genome.sequences[name])) for name in chromosomes]
+    predicted = [predict_regions(model, genome, regions) for model in models]
     each = [scores(model, parts) for model, parts in zip(models, predicted, strict=True)]
     found: dict[str, Any] = {
         "parameters": sum(p.numel() for p in models[0].parameters()),
@@ -100,7 +104,7 @@ def measured(models: list[SpliceModel], genome: LabelledGenome, repeats: int, se
         "draws": {},
     }
     for kind, name in enumerate(KINDS):
-        columns = [by_gene(genome, parts[0], kind) for parts in predicted]
+        columns = [by_gene(genome, parts, kind) for parts in predicted]
         for short, score in (("topk", top_k), ("ap", average_precision)):
             draws = resampled(columns, score, repeats, seed)
             found["interval"][f"{name}_{short}"] = interval(draws)
@@ -123,13 +127,13 @@ def main() -> int:
     for architecture in ARCHITECTURES:
         seeds = arguments.seeds if architecture != "splice_lstm" else arguments.seeds[:1]
         models = [trained(architecture, seed, arguments.runs) for seed in seeds]
-        rows[architecture] = measured(models, genome, arguments.repeats, arguments.seed)
+        rows[architecture] = measured(models, genome, (TEST,), arguments.repeats, arguments.seed)
     for name in SHIPPED:
         if name in list_models(pretrained=True):
             model = load_model(name)
             assert isinstance(model, SpliceModel)
-            rows[name] = measured([model], genome, arguments.repeats, arguments.seed)
-    rows["markov"] = measured([MarkovFloor.fitted(recipe)], genome, arguments.repeats, arguments.seed)
+            rows[name] = measured([model], genome, (TEST,), arguments.repeats, arguments.seed)
+    rows["markov"] = measured([MarkovFloor.fitted(recipe)], genome, (TEST,), arguments.repeats, arguments.seed)
     names = [f"{kind}_{short}" for kind in KINDS for short in REQUIRED]
     difference = {n: interval((rows[OURS]["draws"][n] - rows[PEER]["draws"][n])[:, None]) for n in names}
     print(f"{'architecture':24}{'parameters':>11}  " + "".join(f"{n:>26}" for n in names) + "  both strands   ECE")

@@ -2,7 +2,7 @@
 
     python -m benchmarks.splicing.train spliceai_400 --seed 1 --out runs/spliceai_400.1
 
-Data, windows, split, loss and number of bases are those of scripts/recipes/splice_rnn.athaliana.yaml for every
+Data, windows, split, loss and number of bases are those of scripts/recipes/splice_rnn.athaliana_teacher.yaml for every
 architecture (with the same seed, the same windows). ``splice_rnn`` uses its optimizer, ``splice_lstm`` that of its own
 recipe. The SpliceAI architectures use AdamW, and backpropagation over the whole window; their learning rate is the one
 of 1e-3, 2e-3 and 5e-3 that was best on the validation regions in short trainings of ``spliceai_400`` (``--steps 300``).
@@ -23,7 +23,7 @@ from sciml_zoo.training import ProgressBar, Trainer
 from sciml_zoo.training.recipe import OptimizerConfig, read_recipe
 
 ROOT = Path(__file__).parents[2]
-RECIPE = ROOT / "scripts" / "recipes" / "splice_rnn.athaliana.yaml"
+RECIPE = ROOT / "scripts" / "recipes" / "splice_rnn.athaliana_teacher.yaml"
 ARCHITECTURES = ("splice_rnn", "splice_lstm", "spliceai_80", "spliceai_400")
 #: Of the SpliceAI architectures.
 LEARNING_RATE = 2e-3

@@ -6,6 +6,7 @@ Exit status 0: done; 1: the work failed; 2: the input was wrong. Messages go to 
 
 import argparse
 import sys
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -66,6 +67,11 @@ def _parser() -> _Parser:
     return parser
 
 
+def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
+    """Says what a user can act on, without the line of code that said it."""
+    print(f"sciml-zoo: warning: {message}", file=sys.stderr)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line.
 
@@ -78,7 +84,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     args, args.extra = _parser().parse_known_args(argv)
     debug = getattr(args, "debug", False)
     try:
-        return int(args.run(args))
+        with warnings.catch_warnings():
+            warnings.showwarning = _show_warning
+            return int(args.run(args))
     except (InputError, FailureError) as error:
         if debug:
             raise

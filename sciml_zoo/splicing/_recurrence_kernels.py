@@ -9,14 +9,12 @@
 
 import numba
 
-__all__ = ["run", "run_back", "run_one"]
+__all__ = ["run", "run_back", "run_back_threaded", "run_one", "run_threaded"]
 
 _compiled = numba.njit(fastmath={"contract", "nsz"}, cache=True, error_model="numpy")
-_parallel = numba.njit(parallel=True, cache=True, error_model="numpy")
 
 
-@_parallel
-def run(z, c, initial, h):
+def _run(z, c, initial, h):
     n, _, width = z.shape
     half = width // 2
     for job in numba.prange(2 * n):
@@ -27,8 +25,7 @@ def run(z, c, initial, h):
             run_one(z[i, ::-1, half:], c[i, ::-1, half:], initial[i, half:], h[i, ::-1, half:])
 
 
-@_parallel
-def run_back(gradient, z, c, initial, h, dz, dc, d_initial):
+def _run_back(gradient, z, c, initial, h, dz, dc, d_initial):
     n, _, width = z.shape
     half = width // 2
     for job in numba.prange(2 * n):
@@ -69,3 +66,10 @@ def _run_back_one(gradient, z, c, initial, h, dz, dc, d_initial):
         dc[0, k] = dz[0, k] * z[0, k]
         d_initial[k] = dz[0, k] - dc[0, k]
         dz[0, k] *= c[0, k] - initial[k]
+
+
+# One thread does without numba's threading layer, which would raise OpenMP's number of threads for torch as well.
+run, run_back = (numba.njit(cache=True, error_model="numpy")(loop) for loop in (_run, _run_back))
+run_threaded, run_back_threaded = (
+    numba.njit(parallel=True, cache=True, error_model="numpy")(loop) for loop in (_run, _run_back)
+)

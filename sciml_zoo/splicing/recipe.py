@@ -15,7 +15,7 @@ from sciml_zoo.splicing.data import TrainingWindows, cover, independent_contigs,
 from sciml_zoo.splicing.genes import Intron
 from sciml_zoo.splicing.junctions import annotated_contigs, read_junctions
 from sciml_zoo.splicing.labels import LabelledGenome, Region
-from sciml_zoo.splicing.model import SpliceLSTM, SpliceLSTMConfig, SpliceRNN, SpliceRNNConfig
+from sciml_zoo.splicing.model import SpliceLSTM, SpliceLSTMConfig, SpliceModel, SpliceRNN, SpliceRNNConfig
 from sciml_zoo.splicing.sequences import read_fasta
 from sciml_zoo.splicing.task import LossConfig, SpliceTask
 from sciml_zoo.training.prepared import PreparedTraining
@@ -67,6 +67,7 @@ class _Recipe:
         architecture: its registered name.
         data: what to train on.
         seed: of the windows and of the initial weights.
+        teachers: weights whose mean prediction is learned beside the labels; see :class:`SpliceTask`.
         start: weights of another species to start from, as for ``load_model``; their shape is taken over.
         loss: its weights, and where backpropagation through time is cut.
         optimizer: how the weights are changed.
@@ -76,6 +77,7 @@ class _Recipe:
     architecture: str
     data: GenomeConfig
     seed: int = 0
+    teachers: tuple[str, ...] = ()
     start: str | None = None
     loss: LossConfig = field(default_factory=LossConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
@@ -162,7 +164,8 @@ def prepare(recipe: RNNRecipe | LSTMRecipe) -> PreparedTraining[RNNRecipe | LSTM
     ]
     notes["introns"] = f"{introns[0]:,} to train on, {introns[1]:,} to validate on"
     notes["parameters"] = f"{sum(p.numel() for p in model.parameters()):,}"
-    return PreparedTraining(recipe, SpliceTask(model, recipe.loss), windows, validation, notes)  # type: ignore[arg-type]
+    task = SpliceTask(model, recipe.loss, teachers=[_loaded(name, "teachers") for name in recipe.teachers])
+    return PreparedTraining(recipe, task, windows, validation, notes)  # type: ignore[arg-type]
 
 
 def _model(recipe: RNNRecipe | LSTMRecipe) -> SpliceRNN | SpliceLSTM:
@@ -170,11 +173,18 @@ def _model(recipe: RNNRecipe | LSTMRecipe) -> SpliceRNN | SpliceLSTM:
     shape = recipe.model
     if recipe.start is None:
         return SpliceRNN(shape) if isinstance(shape, SpliceRNNConfig) else SpliceLSTM(shape)
-    model = load_model(recipe.start)
+    model = _loaded(recipe.start, "start")
     wanted = SpliceRNN if isinstance(shape, SpliceRNNConfig) else SpliceLSTM
     if not isinstance(model, wanted):
         raise InputError(f"start: {recipe.start} is a {type(model).__name__}, not a {wanted.__name__}")
     return model.train()
+
+
+def _loaded(reference: str, key: str) -> SpliceModel:
+    model = load_model(reference)
+    if not isinstance(model, SpliceModel):
+        raise InputError(f"{key}: {reference} is a {type(model).__name__}, which does not find splice sites")
+    return model
 
 
 def labelled_genome(fasta: str | Path, gff: str | Path) -> LabelledGenome:

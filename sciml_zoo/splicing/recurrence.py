@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sciml_zoo.splicing._recurrence_kernels import run, run_back, run_one
+from sciml_zoo.splicing._recurrence_kernels import run, run_back, run_back_threaded, run_one, run_threaded
 
 __all__ = ["gated_recurrence", "recurrence_into", "sequential_recurrence"]
 
@@ -102,8 +102,7 @@ class _GatedRecurrence(torch.autograd.Function):
 def _states(update: Tensor, candidate: Tensor, initial: Tensor) -> Tensor:
     if _is_compiled(update):
         states = torch.empty_like(update, memory_format=torch.contiguous_format)
-        _match_threads()
-        run(_array(update), _array(candidate), _array(initial), states.numpy())
+        (run_threaded if _has_threads() else run)(_array(update), _array(candidate), _array(initial), states.numpy())
         return states
     half = update.shape[2] // 2
     a, b = 1 - update, update * candidate
@@ -120,9 +119,10 @@ def _gradients(
             torch.empty_like(x, memory_format=torch.contiguous_format) for x in (update, candidate)
         )
         d_initial = torch.empty_like(initial, memory_format=torch.contiguous_format)
-        _match_threads()
         given = (_array(x) for x in (gradient, update, candidate, initial, states))
-        run_back(*given, d_update.numpy(), d_candidate.numpy(), d_initial.numpy())
+        (run_back_threaded if _has_threads() else run_back)(
+            *given, d_update.numpy(), d_candidate.numpy(), d_initial.numpy()
+        )
         return d_update, d_candidate, d_initial
     half = update.shape[2] // 2
     keep = 1 - update
@@ -164,5 +164,9 @@ def _array(tensor: Tensor) -> NDArray[Any]:
     return array
 
 
-def _match_threads() -> None:
-    numba.set_num_threads(min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS))
+def _has_threads() -> bool:
+    """Returns whether to use more than one thread, and makes numba's number of them torch's."""
+    n_threads = min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS)
+    if n_threads > 1:
+        numba.set_num_threads(n_threads)
+    return n_threads > 1

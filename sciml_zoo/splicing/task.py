@@ -5,7 +5,7 @@ the states that enter it are carried, detached: from the left as the previous se
 pass without gradient over the whole window gives them.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -38,17 +38,21 @@ class LossConfig:
         elsewhere: weight of bases that are neither GT, AG nor a site, against 1 for those.
         structure: weight of the mean cross-entropy of exon, intron and outside, for models that predict these too: it
             tells a recurrent network at every base where it is.
+        distillation: part of the target that comes from the teachers, where there are any.
     """
 
     segment: int | None = 1024
     elsewhere: float = 0.05
     structure: float = 0.03
+    distillation: float = 0.5
 
     def __post_init__(self) -> None:
         if self.segment is not None and self.segment < 1:
             raise InputError(f"segment: {self.segment} is not at least 1")
         if not 0 <= self.elsewhere <= 1:
             raise InputError(f"elsewhere: {self.elsewhere} is not in [0, 1]")
+        if not 0 <= self.distillation <= 1:
+            raise InputError(f"distillation: {self.distillation} is not in [0, 1]")
         if self.structure < 0:
             raise InputError(f"structure: {self.structure} is not zero or more")
 
@@ -86,6 +90,8 @@ class SpliceTask(Task):
         model: the network.
         loss: its weights, and where backpropagation is cut.
         plasticity: how the methylation of the windows modulates learning; None: not at all.
+        teachers: trained networks whose mean probability is part of the target (distillation, Hinton et al.,
+            arXiv:1503.02531): one network learns what several know.
 
     Attributes:
         alphas_are_used: whether somebody asks for :meth:`alphas` at each step.
@@ -97,11 +103,17 @@ class SpliceTask(Task):
     model: SpliceModel
 
     def __init__(
-        self, model: SpliceModel, loss: LossConfig | None = None, *, plasticity: PlasticityConfig | None = None
+        self,
+        model: SpliceModel,
+        loss: LossConfig | None = None,
+        *,
+        plasticity: PlasticityConfig | None = None,
+        teachers: Sequence[SpliceModel] = (),
     ) -> None:
         self.model = model
         self.loss = loss or LossConfig()
         self.plasticity = plasticity
+        self._teachers = [teacher.eval() for teacher in teachers]
         self.alphas_are_used = False
         self._records: list[EligibilityRecord] = []
 
@@ -131,17 +143,25 @@ class SpliceTask(Task):
         """
         length = batch.codes.shape[1]
         segment = self.loss.segment or length
-        weights, targets = self._weights(batch), batch.labels
+        weights, targets = self._weights(batch), self._targets(batch)
         for start, logits, structure in self._pieces(batch, segment):
             part = slice(start, start + segment)
             weight = weights[:, part]
             total = weight.sum()
             if total > 0:
-                each = F.binary_cross_entropy_with_logits(logits, targets[:, part].to(logits), weight, reduction="sum")
+                each = F.binary_cross_entropy_with_logits(logits, targets[:, part], weight, reduction="sum")
                 loss = each / total
                 if structure is not None and self.loss.structure:
                     loss = loss + self.loss.structure * _structure_loss(structure, batch.structure[:, part])
                 yield StepOutput(loss, float(total))
+
+    @torch.no_grad()
+    def _targets(self, batch: WindowBatch) -> Tensor:
+        labels = batch.labels.to(self.model.dtype)
+        if not self._teachers:
+            return labels
+        known = [teacher.to(batch.codes.device)(batch.codes).sigmoid() for teacher in self._teachers]
+        return torch.lerp(labels, torch.stack(known).mean(0).to(labels), self.loss.distillation)
 
     def _pieces(self, batch: WindowBatch, segment: int) -> Iterator[tuple[int, Tensor, Tensor | None]]:
         pieces = self.model.segments(batch.codes, segment, self._track(batch))

@@ -6,6 +6,7 @@ import os
 import resource
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 from statistics import median
 
@@ -303,3 +304,15 @@ def test_a_run_is_not_resumed_as_another(here: Path, capsys: pytest.CaptureFixtu
     assert main(["train", "recipe.yaml", "--out", "run", "--resume", *options, option, value]) == 2
     assert words in " ".join(capsys.readouterr().err.split())
     assert (here / "run" / "recipe.yaml").read_bytes() == before
+
+
+def test_warnings_are_one_line_without_code(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def warn(_: object) -> int:
+        warnings.warn("the file has three odd rows", stacklevel=1)
+        return 0
+
+    monkeypatch.setattr("sciml_zoo.cli.shelf._list", warn)
+    assert main(["list"]) == 0
+    assert capsys.readouterr().err == "sciml-zoo: warning: the file has three odd rows\n"

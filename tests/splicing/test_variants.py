@@ -1,9 +1,7 @@
 """Scores of variants: against the definition on whole chromosomes, and against sites known from the letters."""
 
-import gzip
 from functools import partial
 from pathlib import Path
-from urllib.parse import quote
 
 import numpy as np
 import pytest
@@ -13,52 +11,11 @@ from hypothesis import strategies as st
 
 import sciml_zoo as sz
 from sciml_zoo.datasets import dataset_file
-from sciml_zoo.errors import InputError
 from sciml_zoo.splicing.annotation import check_annotation, read_annotation
-from sciml_zoo.splicing.model import SpliceModel
 from sciml_zoo.splicing.sequences import decode, encode, read_fasta, reverse_complement
 from sciml_zoo.splicing.variants import score_variants
+from tests.splicing.scored_variants import HEADER, NAMES, Row, parsed, run
 from tests.splicing.toy_models import CERTAIN, Dinucleotides, Linear
-
-HEADER = "##fileformat=VCFv4.2\n##source=test\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n"
-NAMES = ("AG", "AL", "DG", "DL")
-Genes = list[tuple[str, str, int, int]]
-Row = tuple[int, str, str]  # POS, REF, ALT
-
-
-def gff(genes: Genes) -> str:
-    rows = [f"c\tt\tgene\t{start + 1}\t{end}\t.\t{strand}\t.\tID={quote(name)}" for name, strand, start, end in genes]
-    return "##gff-version 3\n" + "\n".join(rows) + "\n"
-
-
-def run(folder: Path, model: SpliceModel, genome: str, genes: Genes, rows: list[Row] | str, **options) -> dict:
-    """Scores variants of a chromosome c; the result is in ``out.vcf``, of which the folder is the parent."""
-    text = rows if isinstance(rows, str) else HEADER + "".join(f"c\t{p}\t.\t{r}\t{a}\t.\t.\t.\n" for p, r, a in rows)
-    (folder / "in.vcf").write_bytes(text.encode())
-    (folder / "g.fa").write_text(f">c\n{genome}\n")
-    (folder / "g.gff3").write_text(gff(genes))
-    return score_variants(
-        model, folder / "in.vcf", folder / "g.fa", folder / "g.gff3", folder / "out.vcf", **{"window": 10, **options}
-    )
-
-
-def parsed(path: Path) -> list[dict[tuple[str, str], dict[str, tuple[float, int]]]]:
-    """Returns for each line and each allele and gene the scores with their positions."""
-    found = []
-    for line in path.read_text().splitlines():
-        if line.startswith("#"):
-            continue
-        items = [item[10:] for item in line.split("\t")[7].split(";") if item.startswith("SpliceRNN=")]
-        values = [value.split("|") for value in (items[0].split(",") if items else [])]
-        found.append(
-            {
-                (v[0], v[1]): {name: (float(v[2 + k]), int(v[6 + k])) for k, name in enumerate(NAMES)}
-                for v in values
-                if len(v) == 10
-            }
-        )
-        assert len(found[-1]) == len(values)
-    return found
 
 
 def one(folder: Path, genome: str, row: Row, strand: str = "+", **options) -> dict[str, tuple[float, int]]:
@@ -129,6 +86,7 @@ def test_of_equal_scores_the_nearest_and_then_the_one_upstream_counts(tmp_path: 
     assert one(tmp_path, genome, (7, "CCCCGGC", "TCCCGGT")) == {"DG": (CERTAIN, 5)}  # and farther away at −1
     assert one(tmp_path, "C" * 20, (5, "CCCCC", "GTGTA"))["DG"] == (CERTAIN, 0)
     assert one(tmp_path, "C" * 20, (5, "CCCCC", "ACACT"), "-")["DG"] == (CERTAIN, 3)
+    assert one(tmp_path, "C" * 20, (5, "CCC", "ACA"), "-")["DG"] == (CERTAIN, 1)  # and farther away at 3
 
 
 def placed(genome: str, start: int, reference: str, alternative: str, first: int, last: int) -> tuple[str, list[list]]:
@@ -261,6 +219,19 @@ def test_alleles_share_one_pass_over_the_reference(tmp_path: Path) -> None:
     assert max(length for _, length in model.read) == 2 * (10 + 7) + 2
 
 
+def test_genes_that_the_annotation_holds_in_part_count_too(tmp_path: Path) -> None:
+    run(tmp_path, Dinucleotides(), GENOME, [("x", "+", 0, 9)], [(12, "T", "C")])
+    (scores,) = parsed(tmp_path / "out.vcf")
+    assert set(scores) == {("C", "x")}
+    with (tmp_path / "g.gff3").open("a") as file:
+        file.write("c\tt\texon\t11\t20\t.\t+\t.\tParent=lost\n")
+    with pytest.warns(UserWarning, match="lost"):
+        score_variants(Dinucleotides(), *(tmp_path / name for name in ("in.vcf", "g.fa", "g.gff3", "out.vcf")))
+    (scores,) = parsed(tmp_path / "out.vcf")
+    assert set(scores) == {("C", "x"), ("C", "lost")}
+    assert scores["C", "lost"]["DL"] == (CERTAIN, -1)
+
+
 def random_rows(genome: str, n: int, rng: np.random.Generator) -> list[Row]:
     rows = []
     for start in rng.integers(0, len(genome) - 5, n):
@@ -308,142 +279,6 @@ def test_context_beyond_the_halo_changes_nothing(tmp_path: Path) -> None:
     scores = np.array([[[s for s, _ in v.values()] for line in found for v in line.values()] for found in lines])
     assert scores.max() > 0.01
     np.testing.assert_allclose(scores, scores[:1].repeat(3, 0), atol=2.1e-4)
-
-
-LINES = (
-    "##fileformat=VCFv4.2\r\n"
-    "##sciml_zoo=<ID=SpliceRNN,Version=0>\r\n"
-    "##INFO=<ID=SpliceRNN,Number=1,Type=Float,Description=old>\r\n"
-    "##source= kept \r\n"
-    "#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\tFORMAT\tä b\r\n"
-    "c\t12\trs1;x\tt\tC\t1e1\tPASS\tAC=1;SpliceRNN=old;DB;SpliceRNNx=2\tGT:AD\t0/1:3,4 \r\n"
-    "c\t12\t.\tT\tC,<DEL>,*,TG[c:3[,.A,T\t.\t.\t.\tGT\t./.\r\n"
-    "c\t2\t.\tC\tA\t.\t.\tSpliceRNN=old\r\n"
-    "c\t2\t.\tC\t.\t.\t.\tAC=0;;SB=1,2\r\n"
-    f"c\t12\t.\tT\t{'A' * 40}\t.\t.\tAC=1\r\n"
-    "c\t0\t.\tN\t<DUP>\t.\t.\tEND=9\n"
-    "\n"
-    "c\t12\t.\tT\tC\t.\tq10\t."
-)
-
-
-def test_everything_else_is_kept_byte_for_byte(tmp_path: Path) -> None:
-    genes = [("a|b, c;d=é%3B", "+", 10, 30), ("y", "-", 10, 30)]
-    model = Dinucleotides()
-    summary = run(tmp_path, model, GENOME, genes, LINES, window=5)
-    result = (tmp_path / "out.vcf").read_bytes().decode()
-    values = [
-        f"SpliceRNN=C|{name}|0.0000|0.0000|0.0000|{scores}"
-        for name, scores in (("a%7Cb%2C%20c%3Bd%3Dé%253B", "1.0000|0|0|0|-1"), ("y", "0.0000|0|0|0|0"))
-    ]
-    value = values[0] + "," + values[1].removeprefix("SpliceRNN=")
-    before, header, columns, after = result.partition("##INFO")[0], *_parts(result)
-    assert before == "##fileformat=VCFv4.2\r\n##source= kept \r\n"
-    assert 'ID=SpliceRNN,Number=.,Type=String,Description="' in header[0]
-    assert "Format: ALT|GENE|AG|AL|DG|DL|AGP|ALP|DGP|DLP" in header[0]
-    assert header[1].startswith(
-        f"##sciml_zoo=<ID=SpliceRNN,Version={sz.__version__},Model=Dinucleotides,Weights=sha256:"
-    )
-    assert header[1].endswith("Window=5,Context=1>\r\n")
-    old = LINES.partition("#CHROM")[2].split("\n", 1)
-    assert columns == "#CHROM" + old[0] + "\n"
-    expected = (
-        old[1]
-        .replace("AC=1;SpliceRNN=old;DB;SpliceRNNx=2", f"AC=1;DB;SpliceRNNx=2;{value}")
-        .replace("T\t.\t.\t.\tGT", f"T\t.\t.\t{value}\tGT")
-        .replace("A\t.\t.\tSpliceRNN=old", "A\t.\t.\t.")
-        .replace("q10\t.", f"q10\t{value}")
-    )
-    assert after == expected
-    skipped = {"symbolic allele": 3, "breakend": 2, "same as the reference": 1, "in no gene": 1}
-    skipped |= {"no alternative allele": 1, "longer than 11 bases": 1}
-    assert summary["skipped"] == skipped
-    assert (summary["records"], summary["variants"], summary["scored"]) == (7, 12, 3)
-    assert summary["seconds"] > 0
-    assert summary["variants_per_second"] > 0
-
-    # Its own result gives the same again, compressed or not.
-    (tmp_path / "in.vcf.gz").write_bytes(gzip.compress(result.encode()))
-    for source in ("out.vcf", "in.vcf.gz"):
-        score_variants(
-            model, tmp_path / source, tmp_path / "g.fa", tmp_path / "g.gff3", tmp_path / "again.vcf.gz", window=5
-        )
-        again = (tmp_path / "again.vcf.gz").read_bytes()
-        assert gzip.decompress(again).decode() == result
-        assert again[12:14] == b"BC"  # blocks as bgzip's, and its mark of the end
-        assert again.endswith(bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000"))
-
-
-def _parts(text: str) -> tuple[list[str], str, str]:
-    lines = text.splitlines(keepends=True)
-    end = next(k for k, line in enumerate(lines) if line.startswith("#CHROM"))
-    return lines[end - 2 : end], lines[end], "".join(lines[end + 1 :])
-
-
-def record(fields: str) -> str:
-    return HEADER + "c\t5\t.\tC\tA\t.\t.\t.\n" + fields.replace(" ", "\t") + "\n"
-
-
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        (record("c 11 . A T . . ."), r"in.vcf, line 5: REF is A but the genome has G at c:11; give the FASTA"),
-        (record("c 10 . CGTA C . . ."), "line 5: REF is CGTA but the genome has CGTC at c:10"),
-        (record("chrC 11 . G T . . ."), r"line 5: CHROM 'chrC' is not in .*g.fa; .*'c'"),
-        (record("c 40 . C T . . ."), "line 5: POS 40 with a REF of 1 bases is not within c, which has 39"),
-        (record("c 38 . CCC C . . ."), "line 5: POS 38 with a REF of 3 bases is not within"),
-        (record("c 0 . C T . . ."), "line 5: POS 0"),
-        (record("c 41 . N <DEL> . . ."), "line 5: POS 41"),
-        (record("c 1x . C T . . ."), "line 5: POS '1x' is not a number"),
-        (record("c 11 . G T . ."), "line 5: 7 columns"),
-        (record("c 11 . G T,,A . . ."), "line 5: ALT '' is not a sequence"),
-    ],
-)
-def test_lines_that_are_wrong_are_named_and_nothing_is_written(tmp_path: Path, text: str, words: str) -> None:
-    (tmp_path / "out.vcf").write_text("older")
-    model = Linear()
-    with pytest.raises(InputError, match=words):
-        run(tmp_path, model, GENOME, [("x", "+", 0, 39)], text)
-    assert (tmp_path / "out.vcf").read_text() == "older"
-    assert {path.name for path in tmp_path.iterdir()} == {"in.vcf", "g.fa", "g.gff3", "out.vcf"}
-    assert not model.read  # found out before any work
-
-
-def test_unknown_bases_agree_with_any(tmp_path: Path) -> None:
-    genome = GENOME[:20] + "N" + GENOME[21:]
-    summary = run(tmp_path, Linear(), genome, [("x", "+", 0, 39)], [(21, "A", "C"), (11, "N", "T"), (11, "g", "t")])
-    assert summary["scored"] == 3
-
-
-def test_a_failure_while_scoring_leaves_nothing(tmp_path: Path) -> None:
-    class Broken(Linear):
-        def from_one_hot(self, bases, methylation=None):
-            raise RuntimeError("out of memory")
-
-    with pytest.raises(RuntimeError, match="memory"):
-        run(tmp_path, Broken(), GENOME, [("x", "+", 0, 39)], [(11, "G", "A")])
-    assert {path.name for path in tmp_path.iterdir()} == {"in.vcf", "g.fa", "g.gff3"}
-
-
-@pytest.mark.parametrize(
-    ("options", "words"),
-    [({"window": 0}, "window: 0"), ({"context": -1}, "context: -1"), ({"batch_size": 0}, "batch_size: 0")],
-)
-def test_numbers_out_of_range(tmp_path: Path, options: dict[str, int], words: str) -> None:
-    with pytest.raises(InputError, match=words):
-        run(tmp_path, Linear(), GENOME, [("x", "+", 0, 39)], [(11, "G", "A")], **options)
-
-
-def test_the_output_is_none_of_the_inputs_and_has_a_place(tmp_path: Path) -> None:
-    run(tmp_path, Linear(), GENOME, [("x", "+", 0, 39)], [(11, "G", "A")])
-    inputs = [tmp_path / name for name in ("in.vcf", "g.fa", "g.gff3")]
-    for path in inputs:
-        content = path.read_bytes()
-        with pytest.raises(InputError, match="one of the inputs"):
-            score_variants(Linear(), *inputs, path)
-        assert path.read_bytes() == content
-    with pytest.raises(InputError, match="no such directory"):
-        score_variants(Linear(), *inputs, tmp_path / "none" / "out.vcf")
 
 
 @pytest.mark.data
