@@ -100,7 +100,7 @@ def test_teachers_are_part_of_the_target(files: tuple[Path, Path], tmp_path: Pat
         target = 0.75 * batch.labels + 0.25 * teacher(batch.codes).sigmoid()
     each = F.binary_cross_entropy_with_logits(task.model(batch.codes), target, reduction="none")
     torch.testing.assert_close(output.loss, each[batch.known].mean(), rtol=1e-5, atol=1e-7)
-    with pytest.raises(InputError, match="teachers: .* does not find splice sites"):
+    with pytest.raises(InputError, match=r"teachers: .* does not find splice sites"):
         prepare(recipe(files, teachers=("rbm.digits",)))
 
 
