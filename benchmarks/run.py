@@ -18,6 +18,12 @@ BENCHMARKS = (
     ("benchmarks.ising.learning", True),
     ("benchmarks.ising.digits", False),
     ("benchmarks.ising.scaling", False),
+    ("benchmarks.splicing.accuracy", True),
+    ("benchmarks.splicing.celegans", True),
+    ("benchmarks.splicing.scanning", True),
+    ("benchmarks.splicing.uci", True),
+    ("benchmarks.splicing.mpsa", True),
+    ("benchmarks.splicing.plasticity", True),
 )
 
 

@@ -20,7 +20,10 @@ _NEEDED = {
         f"ising.{name}"
         for name in ("mapping", "exact", "monte_carlo", "ground_states", "speed", "learning", "digits", "scaling")
     ),
+    *(f"splicing.{name}" for name in ("accuracy", "celegans", "scanning", "uci", "mpsa", "plasticity")),
 }
+# Metrics of the shelf's table; cards have all of them.
+_SHOWN = ("_mae_", "topk", "_ap", "error_")
 _GROUND_STATES = {
     "ea2d_torus": "2-D Gaussian glasses up to 16×16",
     "chimera": "Chimera droplets, 512 spins",
@@ -38,7 +41,7 @@ def shelf() -> str:
         measured = "<br>".join(
             f"{m.dataset}: {m.name} {m.value:.4g} {m.unit}"
             for m in row.metrics
-            if "mae" in m.name or m.name == "log_likelihood"
+            if m.name == "log_likelihood" or any(word in m.name for word in _SHOWN)
         )
         lines.append(f"| `{row.name}` | {row.summary} | {row.parameters:,} | {row.licence} | {measured} |")
     return "\n".join(lines)
@@ -80,11 +83,76 @@ def benchmarks() -> str:
             "training.overhead",
         ),
         *_ising(results),
+        *_splicing(results),
     ]
     lines = ["| what | figure | command |", "|---|---|---|"]
     return "\n".join(
         [*lines, *(f"| {what} | {figure} | `python -m benchmarks.{name}` |" for what, figure, name in rows)]
     )
+
+
+def _splicing(results: dict[str, Any]) -> list[tuple[str, str, str]]:
+    accuracy, worm, scanning = (results[f"splicing.{name}"] for name in ("accuracy", "celegans", "scanning"))
+    names = ("donor_topk", "donor_ap", "acceptor_topk", "acceptor_ap")
+
+    def scores(row: dict[str, Any]) -> str:
+        return " / ".join(f"{row['mean'][name]:.3f}" for name in names)
+
+    rows = accuracy["rows"]
+    n_seeds = len(accuracy["seeds"])
+    what = "donor top-k / AP / acceptor top-k / AP"
+    found = [
+        (
+            f"A. thaliana, genes of chromosome 3, trained on 2, 4, 5: {what}, `{name}`",
+            f"{scores(rows[name])}; {rows[name]['parameters']:,} parameters",
+            "splicing.accuracy",
+        )
+        for name in rows
+        if "." in name
+    ]
+    found += [
+        (
+            f"the same, {words}, {accuracy['bases'] / 1e6:.0f} Mb, mean of {n_seeds} seeds",
+            f"{scores(rows[name])}; {rows[name]['parameters']:,} parameters",
+            "splicing.accuracy",
+        )
+        for name, words in (
+            ("splice_rnn", "`splice_rnn` without teachers"),
+            ("spliceai_400", "SpliceAI-400 architecture"),
+            ("spliceai_80", "SpliceAI-80 architecture"),
+        )
+    ]
+    best = rows["splice_rnn.athaliana"]["mean"]
+    return [
+        *found,
+        (
+            "both strands of whole chromosome 3: precision at recall 0.8, `splice_rnn.athaliana`",
+            f"{best['both_strands_precision']:.3f}",
+            "splicing.accuracy",
+        ),
+        (
+            "calibration error on chromosome 3: all candidates / sites of probability ≥ 0.1",
+            f"{best['ece_candidates']:.4f} / {best['ece_sites']:.3f}",
+            "splicing.accuracy",
+        ),
+        (f"C. elegans, chromosomes II and V: {what}", scores(worm), "splicing.celegans"),
+        (
+            "scan of 12 Mb, one thread: bases of one strand a second; memory for 1 / 12 Mb",
+            f"{scanning['12_mb']['kb_per_second']:.0f} kb/s; "
+            f"{scanning['1_mb']['peak_mb']:.0f} / {scanning['12_mb']['peak_mb']:.0f} MB",
+            "splicing.scanning",
+        ),
+        (
+            "the network alone over SpliceAI-400's, same thread",
+            f"{scanning['speed_over_spliceai_400']:.1f}×",
+            "splicing.scanning",
+        ),
+        (
+            "scan in windows against the whole sequence, 1 Mb: largest difference of a probability",
+            f"{scanning['largest_difference']:.0e}",
+            "splicing.scanning",
+        ),
+    ]
 
 
 def _ising(results: dict[str, Any]) -> list[tuple[str, str, str]]:

@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 
 from benchmarks.splicing.markov import MarkovFloor
 from benchmarks.splicing.train import ARCHITECTURES, RECIPE, train
-from sciml_zoo.splicing.inference import Predicted, predict_regions, scores
-from sciml_zoo.splicing.labels import LabelledGenome, Region
+from sciml_zoo.splicing.genes import Gene
+from sciml_zoo.splicing.inference import Predicted, predict_regions, scores, site_scores
+from sciml_zoo.splicing.labels import LabelledGenome, Region, Window
 from sciml_zoo.splicing.metrics import average_precision, top_k
 from sciml_zoo.splicing.model import SpliceModel
 from sciml_zoo.splicing.recipe import RNNRecipe, labelled_genome
@@ -52,6 +53,17 @@ def trained(architecture: str, seed: int, runs: Path) -> SpliceModel:
     return model
 
 
+def restricted(part: Predicted, gene: Gene) -> Predicted:
+    """Returns the part of a chromosome that a gene covers, in which only its own strand is genic."""
+    place = slice(gene.start, gene.end)
+    window = part.window
+    genic = np.zeros_like(window.genic[place])
+    genic[:, "+-".index(gene.strand)] = True
+    # A base of context on either side would tell whether an end is a candidate; genes do not end in introns.
+    inside = Window(window.codes[place], window.labels[place], window.known[place], genic, window.structure[place])
+    return Predicted(Region(gene.chromosome, gene.start, gene.end), inside, part.logits[place])
+
+
 def by_gene(genome: LabelledGenome, parts: list[Predicted], kind: int) -> GeneScores:
     """Returns logits and labels of one kind for each gene of whole chromosomes, on its strand."""
     found = []
@@ -59,9 +71,8 @@ def by_gene(genome: LabelledGenome, parts: list[Predicted], kind: int) -> GeneSc
     for gene in genome.genes:
         if gene.chromosome in by_name and gene.transcripts:
             part = by_name[gene.chromosome]
-            place = slice(gene.start, gene.end), "+-".index(gene.strand), kind
-            known = part.window.known[place]
-            found.append((part.logits[place][known], part.window.labels[place][known] > 0))
+            logits, labels = site_scores([restricted(part, gene)], kind, scope="genes")
+            found.append((logits, labels))
     return found
 
 

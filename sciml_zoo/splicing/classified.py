@@ -1,7 +1,7 @@
 """Windows of 60 bases to be told apart: a donor in the middle (EI), an acceptor in the middle (IE), or neither (N).
 
-A file of the UCI repository's data set 69 has lines ``class, name, sequence``. The junction lies between bases 30 and 31,
-so that with positions from zero the first base of the intron is 30 in EI and its last base is 29 in IE.
+A file of the UCI repository's data set 69 has lines ``class, name, sequence``. The junction lies between bases 30 and
+31, so that with positions from zero the first base of the intron is 30 in EI and its last base is 29 in IE.
 
 ==========================================  ==========================================================
 ℓ_N = 0                                     logits of the classes, from those of any splice-site network
@@ -110,6 +110,9 @@ def is_classified(path: str | Path) -> bool:
 
     Args:
         path: any text file, plain or gzip.
+
+    Returns:
+        Whether it does.
     """
     with open_text(path) as lines:
         first = next((line for line in lines if line.strip()), "")
@@ -298,7 +301,7 @@ class ClassifiedTask(Task):
         yield StepOutput(loss, len(batch.labels))
 
     def _disturbed(self, codes: Tensor) -> Tensor:
-        """Hides and replaces bases, differently each time that a window is read."""
+        """Returns the bases with some hidden and some replaced, others each time that a window is read."""
         chance = torch.rand(2, *codes.shape, device=codes.device, generator=self.generator)
         other = torch.randint(4, codes.shape, device=codes.device, generator=self.generator).to(codes)
         place = torch.arange(LENGTH, device=codes.device)

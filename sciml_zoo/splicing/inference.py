@@ -13,6 +13,13 @@ import torch
 from numpy.typing import NDArray
 
 from sciml_zoo.errors import InputError
+from sciml_zoo.splicing.classified import (
+    ClassifiedWindow,
+    class_logits,
+    error_rates,
+    is_classified,
+    read_classified,
+)
 from sciml_zoo.splicing.labels import LabelledGenome, Region, Window
 from sciml_zoo.splicing.metrics import average_precision, expected_calibration_error, precision_at_recall, top_k
 from sciml_zoo.splicing.model import SpliceModel
@@ -24,6 +31,8 @@ __all__ = ["Predicted", "Ranks", "evaluate", "predict", "predict_regions", "site
 _WINDOW = 16384
 _KINDS = ("donor", "acceptor")
 _CONFIDENT = 0.1
+_WINDOWS = 512
+_NOT_REPORTED = -1000.0
 
 
 class Ranks(Protocol):
@@ -107,7 +116,9 @@ def _logits(
 def site_scores(
     predicted: Sequence[Predicted], kind: int, *, scope: str
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Gathers the logits and the truth of the bases that a score is over.
+    """Gathers the logits and the truth of the bases that a score is over, as a scan would report them.
+
+    What is no candidate of a scan (GT, GC, AG) has the lowest of all logits, so that a site there counts as missed.
 
     Args:
         predicted: regions.
@@ -122,7 +133,8 @@ def site_scores(
         inside = part.window.known[..., kind]
         if scope == "genes":
             inside = inside & part.window.genic
-        logits.append(part.logits[..., kind][inside])
+        reported = np.where(candidate_sites(part.window.codes), part.logits, _NOT_REPORTED)
+        logits.append(reported[..., kind][inside])
         truth.append(part.window.labels[..., kind][inside] > 0)
     return np.concatenate(logits), np.concatenate(truth)
 
@@ -131,20 +143,20 @@ def evaluate(
     model: SpliceModel,
     path: str | Path,
     *,
-    gff: str | Path,
+    gff: str | Path | None = None,
     chromosomes: str = "all",
     device: str | torch.device = "cpu",
     ranks: Ranks | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, float]:
-    """Scores a network on an annotated genome, at the imbalance that the genome has.
+    """Scores a network on an annotated genome, at the imbalance that the genome has; or on classified windows.
 
     Introns that reads support but the annotation lacks, and those of pseudogenes and transposons, are left out.
 
     Args:
         model: the network.
-        path: FASTA file, or ``dataset:NAME/FILE``.
-        gff: its annotation; likewise.
+        path: FASTA file, or ``dataset:NAME/FILE``; or windows in the format of UCI's data set 69.
+        gff: the annotation of a FASTA file; likewise.
         chromosomes: names with commas between them, or ``all``.
         device: where to compute.
         ranks: the processes that share the work.
@@ -154,17 +166,32 @@ def evaluate(
         ``n`` bases and ``sites``; ``donor_topk``, ``donor_ap``, ``acceptor_topk`` and ``acceptor_ap`` over all bases of
         genes on the gene's strand; ``ece_candidates`` over the GT, GC and AG of genes, ``ece_sites`` over those of
         probability 0.1 or more; ``both_strands_precision``, at recall 0.8 over all bases of both strands, the mean of
-        the two kinds.
+        the two kinds. Of windows: ``n``, and the percentages of wrong classes (:func:`error_rates`).
 
     Raises:
-        InputError: files that cannot be read or do not fit together, or chromosomes that are not there.
+        InputError: files that cannot be read or do not fit together, no annotation, or chromosomes that are not there.
     """
+    file = locate(str(path))
+    if is_classified(file):
+        return _evaluate_classified(model.to(device).eval(), read_classified(file), device)
+    if gff is None:
+        raise InputError(f"{path}: an annotation is needed to score a genome; give it as --gff FILE")
     genome = labelled_genome(path, gff)
     names = list(genome.sequences) if chromosomes == "all" else chromosomes.split(",")
     genome.require(names, "--chromosomes")
     regions = [Region(name, 0, len(genome.sequences[name])) for name in names]
     predicted = predict_regions(model, genome, regions, device=device, ranks=ranks, on_progress=on_progress)
     return scores(model, predicted)
+
+
+@torch.inference_mode()
+def _evaluate_classified(
+    model: SpliceModel, windows: Sequence[ClassifiedWindow], device: str | torch.device
+) -> dict[str, float]:
+    codes = torch.from_numpy(np.stack([window.codes for window in windows])).to(device)
+    predicted = torch.cat([class_logits(model, part).argmax(1) for part in codes.split(_WINDOWS)])
+    labels = np.array([window.label for window in windows])
+    return {"n": len(windows), **error_rates(predicted.cpu().numpy(), labels)}
 
 
 def predict(

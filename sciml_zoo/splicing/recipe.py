@@ -11,6 +11,7 @@ from sciml_zoo.datasets import dataset_file
 from sciml_zoo.errors import InputError, nearest
 from sciml_zoo.splicing.annotation import check_annotation, read_annotation
 from sciml_zoo.splicing.chains import GeneChains
+from sciml_zoo.splicing.classified import ClassifiedTask, ClassLossConfig, read_classified, split_windows
 from sciml_zoo.splicing.data import TrainingWindows, cover, independent_contigs, split_genome
 from sciml_zoo.splicing.genes import Intron
 from sciml_zoo.splicing.junctions import annotated_contigs, read_junctions
@@ -32,6 +33,7 @@ class GenomeConfig:
     Attributes:
         fasta: the genome.
         gff: its annotation, GFF3 or GTF.
+        classified: in place of these two, windows of 60 bases to be told apart, in the format of UCI's data set 69.
         junctions: exon–intron–exon records of the same species, if there are any.
         chain_fraction: how many training windows are chained from those records and from the annotated introns, in
             [0, 1]; the others are read from the genome as they are.
@@ -41,8 +43,9 @@ class GenomeConfig:
         window: bases of a training window.
     """
 
-    fasta: str
-    gff: str
+    fasta: str | None = None
+    gff: str | None = None
+    classified: str | None = None
     junctions: str | None = None
     chain_fraction: float = 0.5
     held_out: tuple[str, ...] = ()
@@ -51,6 +54,11 @@ class GenomeConfig:
     window: int = 4096
 
     def __post_init__(self) -> None:
+        given = [name for name in ("fasta", "gff", "classified") if getattr(self, name) is not None]
+        if given not in (["fasta", "gff"], ["classified"]):
+            raise InputError(
+                f"give data.fasta and data.gff, or data.classified alone, not {' and '.join(given) or 'none'}"
+            )
         if not 0 < self.validation_fraction < 1:
             raise InputError(f"validation_fraction: {self.validation_fraction} does not lie between 0 and 1")
         if not 0 <= self.chain_fraction <= 1:
@@ -70,6 +78,7 @@ class _Recipe:
         teachers: weights whose mean prediction is learned beside the labels; see :class:`SpliceTask`.
         start: weights of another species to start from, as for ``load_model``; their shape is taken over.
         loss: its weights, and where backpropagation through time is cut.
+        classes: smoothing and noise, in place of ``loss`` for classified windows.
         optimizer: how the weights are changed.
         trainer: how long and how closely watched.
     """
@@ -80,6 +89,7 @@ class _Recipe:
     teachers: tuple[str, ...] = ()
     start: str | None = None
     loss: LossConfig = field(default_factory=LossConfig)
+    classes: ClassLossConfig = field(default_factory=ClassLossConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     trainer: TrainerConfig = field(default_factory=lambda: TrainerConfig(monitor="ap", mode="max"))
 
@@ -87,9 +97,12 @@ class _Recipe:
         if self.seed < 0:
             raise InputError(f"seed: {self.seed} is not zero or more")
         monitor = self.trainer.monitor
-        if monitor not in SpliceTask.NAMES:
-            raise InputError(f"trainer.monitor: {monitor!r} is not measured here; {nearest(monitor, SpliceTask.NAMES)}")
-        better = "min" if monitor == "loss" else "max"
+        names: tuple[str, ...] = SpliceTask.NAMES
+        if self.data.classified is not None:
+            names = ClassifiedTask.NAMES
+        if monitor not in names:
+            raise InputError(f"trainer.monitor: {monitor!r} is not measured here; {nearest(monitor, names)}")
+        better = "min" if monitor.startswith(("loss", "error")) else "max"
         if self.trainer.mode != better:
             raise InputError(f"trainer.mode: {self.trainer.mode!r}, but the best {monitor} is the {better}")
 
@@ -129,6 +142,10 @@ def prepare(recipe: RNNRecipe | LSTMRecipe) -> PreparedTraining[RNNRecipe | LSTM
         InputError: files that cannot be read or do not fit together, or nothing left to train or validate on.
     """
     config = recipe.data
+    if config.classified is not None:
+        return _prepare_classified(recipe, config.classified)
+    assert config.fasta is not None
+    assert config.gff is not None
     genome = labelled_genome(config.fasta, config.gff)
     split = split_genome(genome, held_out=config.held_out, validation_fraction=config.validation_fraction)
     notes = {
@@ -166,6 +183,18 @@ def prepare(recipe: RNNRecipe | LSTMRecipe) -> PreparedTraining[RNNRecipe | LSTM
     notes["parameters"] = f"{sum(p.numel() for p in model.parameters()):,}"
     task = SpliceTask(model, recipe.loss, teachers=[_loaded(name, "teachers") for name in recipe.teachers])
     return PreparedTraining(recipe, task, windows, validation, notes)  # type: ignore[arg-type]
+
+
+def _prepare_classified(recipe: RNNRecipe | LSTMRecipe, reference: str) -> PreparedTraining[RNNRecipe | LSTMRecipe]:
+    windows = read_classified(locate(reference))
+    train, validation = split_windows(windows, recipe.data.validation_fraction, seed=recipe.seed)
+    model = _model(recipe)
+    notes = {
+        "windows": f"{len(train):,} for training, {len(validation):,} for validation; duplicates are on one side",
+        "parameters": f"{sum(p.numel() for p in model.parameters()):,}",
+    }
+    resolved = dataclasses.replace(recipe, model=model.config)  # type: ignore[arg-type]
+    return PreparedTraining(resolved, ClassifiedTask(model, recipe.classes), train, validation, notes)
 
 
 def _model(recipe: RNNRecipe | LSTMRecipe) -> SpliceRNN | SpliceLSTM:
