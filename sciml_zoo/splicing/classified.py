@@ -7,7 +7,7 @@ A file of the UCI repository's data set 69 has lines ``class, name, sequence``. 
 ℓ_N = 0                                     logits of the classes, from those of any splice-site network
 ℓ_EI = donor logit of base 30               both on the + strand
 ℓ_IE = acceptor logit of base 29
-L = −Σ_k q_k log softmax(ℓ)_k               q: 1 − ε at the true class and ε/3 everywhere (Szegedy et al., CVPR 2016)
+L = −Σ_k w_k q_k log softmax(ℓ)_k           q: 1 − ε at the true class and ε/3 everywhere (Szegedy et al., CVPR 2016)
 ==========================================  ==========================================================
 """
 
@@ -239,13 +239,17 @@ class ClassLossConfig:
         masked: the probability with which a training base far from the junction is hidden, in [0, 1).
         substituted: the probability with which any training base but the two of the consensus is replaced by a random
             one, in [0, 1).
+        neither: weight of the class N in the loss, against 1 of the others: more makes false junctions rarer.
     """
 
     smoothing: float = 0.0
     masked: float = 0.0
     substituted: float = 0.0
+    neither: float = 1.0
 
     def __post_init__(self) -> None:
+        if self.neither <= 0:
+            raise InputError(f"neither: {self.neither} is not positive")
         for name in ("smoothing", "masked", "substituted"):
             if not 0 <= getattr(self, name) < 1:
                 raise InputError(f"{name}: {getattr(self, name)} is not in [0, 1)")
@@ -297,7 +301,8 @@ class ClassifiedTask(Task):
             The mean cross-entropy; weight: the number of windows.
         """
         logits = class_logits(self.model, self._disturbed(batch.codes))
-        loss = F.cross_entropy(logits, batch.labels, label_smoothing=self.loss.smoothing)
+        weights = logits.new_tensor([self.loss.neither, 1.0, 1.0])
+        loss = F.cross_entropy(logits, batch.labels, weights, label_smoothing=self.loss.smoothing)
         yield StepOutput(loss, len(batch.labels))
 
     def _disturbed(self, codes: Tensor) -> Tensor:

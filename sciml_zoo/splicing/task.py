@@ -182,7 +182,8 @@ class SpliceTask(Task):
         """
         if self.plasticity is None:
             return {}
-        records, self._records = self._records, []
+        records = list(self._records)
+        self._records.clear()  # in place: the pieces of the present window go on adding to it
         return PlasticContext(self.plasticity.kappa, torch.zeros(0), "per_connection", records).alphas()
 
     def _track(self, batch: WindowBatch) -> Tensor | None:
