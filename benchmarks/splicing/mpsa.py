@@ -6,8 +6,8 @@ Each variant of nine bases (three of the exon, six of the intron) is put into th
 with a seed from the junction records; the flank of the assay is human and not in the data. Zero-shot is the donor
 logit, averaged over contexts. The head is fitted to the training rows on the network's features at the last base of the
 exon and the first of the intron, by ridge regression or gradient boosting, whichever is better in a five-fold
-cross-validation inside the training rows. Beside: the log-odds of a position-weight matrix of the same donors, and ridge
-regression and boosting on the nine bases themselves. Spearman's ρ and R² are on the validation rows.
+cross-validation inside the training rows. Beside: the log-odds of a position-weight matrix of the same donors, and
+ridge regression and boosting on the nine bases themselves. Spearman's ρ and R² are on the validation rows.
 """
 
 import argparse

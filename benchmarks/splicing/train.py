@@ -16,7 +16,8 @@ from pathlib import Path
 import torch
 
 from benchmarks.splicing.spliceai import SpliceAI, SpliceAIConfig
-from sciml_zoo.splicing.model import SpliceLSTM, SpliceLSTMConfig, SpliceModel
+from sciml_zoo.splicing.lstm import SpliceLSTM, SpliceLSTMConfig
+from sciml_zoo.splicing.model import SpliceModel
 from sciml_zoo.splicing.recipe import RNNRecipe, prepare
 from sciml_zoo.splicing.task import SpliceTask
 from sciml_zoo.training import ProgressBar, Trainer

@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from sciml_zoo.splicing.attribution import attribution
     from sciml_zoo.splicing.genbank import read_genbank
     from sciml_zoo.splicing.inference import evaluate, predict
+    from sciml_zoo.splicing.lstm import SpliceLSTM, SpliceLSTMConfig
     from sciml_zoo.splicing.methylation import read_methylation
-    from sciml_zoo.splicing.model import SpliceLSTM, SpliceLSTMConfig, SpliceModel, SpliceRNN, SpliceRNNConfig
+    from sciml_zoo.splicing.model import SpliceModel, SpliceRNN, SpliceRNNConfig
     from sciml_zoo.splicing.portraits import portrait
     from sciml_zoo.splicing.recipe import labelled_genome, prepare, recipe_type
     from sciml_zoo.splicing.scan import scan, scan_to_file

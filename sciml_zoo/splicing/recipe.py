@@ -16,7 +16,8 @@ from sciml_zoo.splicing.data import TrainingWindows, cover, independent_contigs,
 from sciml_zoo.splicing.genes import Intron
 from sciml_zoo.splicing.junctions import annotated_contigs, read_junctions
 from sciml_zoo.splicing.labels import LabelledGenome, Region
-from sciml_zoo.splicing.model import SpliceLSTM, SpliceLSTMConfig, SpliceModel, SpliceRNN, SpliceRNNConfig
+from sciml_zoo.splicing.lstm import SpliceLSTM, SpliceLSTMConfig
+from sciml_zoo.splicing.model import SpliceModel, SpliceRNN, SpliceRNNConfig
 from sciml_zoo.splicing.sequences import read_fasta
 from sciml_zoo.splicing.task import LossConfig, SpliceTask
 from sciml_zoo.training.prepared import PreparedTraining

@@ -137,7 +137,7 @@ _BUILT_IN = (
     Architecture(
         "splice_lstm",
         "splicing",
-        "sciml_zoo.splicing.model",
+        "sciml_zoo.splicing.lstm",
         "Splice sites by a bidirectional LSTM: the classical recurrent network, for comparison",
     ),
     Architecture(
