@@ -5,7 +5,7 @@
 Every architecture sees the same windows, three seeds each (``benchmarks.splicing.train``); networks that are missing
 under ``--runs`` are trained first (about three hours for all on one core), those that were stopped go on. The shipped
 weights are scored too. Scores are over all bases of genes on the gene's strand; intervals are 95 %, by resampling genes
-2000 times. The floor is a first-order Markov model of the sequence around the sites of the training data.
+1000 times. The floor is a first-order Markov model of the sequence around the sites of the training data.
 """
 
 import argparse
@@ -128,7 +128,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--runs", type=Path, default=Path("runs/splicing"))
-    parser.add_argument("--repeats", type=int, default=2000)
+    parser.add_argument("--repeats", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0, help="of the resampling")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "accuracy.json")
     arguments = parser.parse_args()

@@ -26,7 +26,7 @@ def main() -> int:
     """Returns 0 where the requirements hold; prints the figures, writes the JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--weights", default="splice_rnn.celegans")
-    parser.add_argument("--repeats", type=int, default=2000)
+    parser.add_argument("--repeats", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0, help="of the resampling")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "celegans.json")
     arguments = parser.parse_args()

@@ -19,6 +19,7 @@ from sciml_zoo.splicing.classified import (
     error_rates,
     is_classified,
     read_classified,
+    split_windows,
 )
 from sciml_zoo.splicing.labels import LabelledGenome, Region, Window
 from sciml_zoo.splicing.metrics import average_precision, expected_calibration_error, precision_at_recall, top_k
@@ -145,6 +146,7 @@ def evaluate(
     *,
     gff: str | Path | None = None,
     chromosomes: str = "all",
+    validation_fraction: float | str = 1.0,
     device: str | torch.device = "cpu",
     ranks: Ranks | None = None,
     on_progress: Callable[[int, int], None] | None = None,
@@ -158,6 +160,7 @@ def evaluate(
         path: FASTA file, or ``dataset:NAME/FILE``; or windows in the format of UCI's data set 69.
         gff: the annotation of a FASTA file; likewise.
         chromosomes: names with commas between them, or ``all``.
+        validation_fraction: of windows, those that a recipe with this value and seed 0 keeps for validation; 1: all.
         device: where to compute.
         ranks: the processes that share the work.
         on_progress: called with the number of bases done by this rank, and its total.
@@ -173,7 +176,11 @@ def evaluate(
     """
     file = locate(str(path))
     if is_classified(file):
-        return _evaluate_classified(model.to(device).eval(), read_classified(file), device)
+        windows = read_classified(file)
+        fraction = _number("validation_fraction", validation_fraction)
+        if fraction != 1:
+            windows = split_windows(windows, fraction, seed=0)[1]
+        return _evaluate_classified(model.to(device).eval(), windows, device)
     if gff is None:
         raise InputError(f"{path}: an annotation is needed to score a genome; give it as --gff FILE")
     genome = labelled_genome(path, gff)
@@ -182,6 +189,13 @@ def evaluate(
     regions = [Region(name, 0, len(genome.sequences[name])) for name in names]
     predicted = predict_regions(model, genome, regions, device=device, ranks=ranks, on_progress=on_progress)
     return scores(model, predicted)
+
+
+def _number(name: str, value: float | str) -> float:
+    try:
+        return float(value)
+    except ValueError:
+        raise InputError(f"--{name}: {value!r} is not a number") from None
 
 
 @torch.inference_mode()
@@ -221,10 +235,7 @@ def predict(
     Raises:
         InputError: a file that cannot be read, or a target that cannot be written.
     """
-    try:
-        least = float(min_probability)
-    except ValueError:
-        raise InputError(f"--min-probability: {min_probability!r} is not a number") from None
+    least = _number("min_probability", min_probability)
     n = 0
     if ranks is None or ranks.rank == 0:
         fasta = locate(str(source))
