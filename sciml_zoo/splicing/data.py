@@ -113,22 +113,26 @@ def independent_contigs(
     return merge(j for j in elsewhere if j.gene not in resembling)
 
 
-def cover(genome: LabelledGenome, regions: Sequence[Region], length: int) -> list[Window]:
+def cover(genome: LabelledGenome, regions: Sequence[Region], length: int, most: int | None = None) -> list[Window]:
     """Cuts regions into windows one after the other.
 
     Args:
         genome: the genome.
         regions: what to cover.
         length: of a window; the last of a region is filled up with unknown bases.
+        most: windows; with more, evenly spaced ones are taken.
 
     Returns:
         The windows.
     """
-    return [
-        genome.window(Region(region.chromosome, start, min(start + length, region.end))).padded(length)
+    pieces = [
+        Region(region.chromosome, start, min(start + length, region.end))
         for region in regions
         for start in range(region.start, region.end, length)
     ]
+    if most is not None and len(pieces) > most:
+        pieces = [pieces[index * len(pieces) // most] for index in range(most)]
+    return [genome.window(piece).padded(length) for piece in pieces]
 
 
 class TrainingWindows(Sequence[Window]):

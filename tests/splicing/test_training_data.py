@@ -306,6 +306,15 @@ def test_training_windows_stay_inside_and_repeat() -> None:
         windows[20]
 
 
+def test_cover_of_a_large_region_is_evenly_spaced() -> None:
+    labelled = split_case()
+    every = cover(labelled, [Region("A", 0, 30_000)], 1000)
+    some = cover(labelled, [Region("A", 0, 30_000)], 1000, most=10)
+    assert len(some) == 10
+    for window, expected in zip(some, every[::3], strict=True):
+        same(window, expected)
+
+
 def test_a_window_longer_than_its_region_is_filled_up() -> None:
     labelled = split_case()
     windows = TrainingWindows(labelled, [Region("A", 0, 700)], length=1000, n=4, seed=0)
