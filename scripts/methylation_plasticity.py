@@ -16,11 +16,13 @@ batch, gradients truncated at 512; AdamW 1e-2 or SGD 0.3 with momentum 0.9, cosi
 | … wild type, met1-3 | m: measured methylation |
 | … uniform | m: its mean over the window, everywhere |
 | … shuffled | m: its values at other cytosines of the window |
+| … full | m = 1 at all bases: the strongest modulation there can be, to see what the experiment can resolve |
 | input … | nothing, but methylation is an input: measured, shuffled or zero |
 
 Modulated are the maps into and out of each recurrence and the heads; not the stem's convolution nor the norms. Effects
 are differences of the test AP (mean of donors and acceptors) and of the test loss, with 95 % intervals of Student's t
-over seeds × halves. Finished runs are kept beside ``--out``, so that ``--resume`` goes on.
+over seeds × halves: they say what another seed would give on these genes, not what other genes would. Finished runs are
+kept beside ``--out``, so that ``--resume`` goes on.
 """
 
 import argparse
@@ -37,10 +39,12 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 from scipy import stats
 
 from sciml_zoo.datasets import dataset_file
+from sciml_zoo.errors import InputError
 from sciml_zoo.splicing.inference import Predicted, site_scores
 from sciml_zoo.splicing.labels import EXON, INTRON, Region, Window
 from sciml_zoo.splicing.methylation import Methylation, read_methylation
@@ -78,6 +82,7 @@ def _modulated(letter: str, definition: str) -> list[Arm]:
         Arm(f"({letter}) uniform", definition=definition, control="uniform"),
         Arm(f"({letter}) shuffled", definition=definition, control="shuffled"),
         Arm(f"({letter}) met1-3", definition=definition, track="met1-3"),
+        Arm(f"({letter}) full", definition=definition, control="full"),
     ]
 
 
@@ -88,6 +93,7 @@ ARMS = [
     Arm("SGD none", SGD),
     Arm("SGD (a) wild type", SGD, "per_step"),
     Arm("SGD (a) uniform", SGD, "per_step", control="uniform"),
+    Arm("SGD (a) full", SGD, "per_step", control="full"),
     Arm("input zero", is_input=True, control="zero"),
     Arm("input measured", is_input=True),
     Arm("input shuffled", is_input=True, control="shuffled"),
@@ -100,8 +106,10 @@ EFFECTS = [
         ("against shuffled", f"({k}) shuffled"),
         ("against met1-3", f"({k}) met1-3"),
     )),
+    *((f"({k}) full against no modulation", f"({k}) full", "none") for k in "ab"),
     ("SGD (a) against no modulation", "SGD (a) wild type", "SGD none"),
     ("SGD (a) against uniform", "SGD (a) wild type", "SGD (a) uniform"),
+    ("SGD (a) full against no modulation", "SGD (a) full", "SGD none"),
     ("input against zero", "input measured", "input zero"),
     ("input against shuffled", "input measured", "input shuffled"),
 ]  # fmt: skip
@@ -182,7 +190,7 @@ class Windows(Sequence[Window]):
 
 
 class Disguised(Windows):
-    """Windows whose methylation, as an input, is zero or shuffled among the known positions."""
+    """Windows whose methylation is one or zero everywhere, or shuffled among the known positions of a strand."""
 
     def __init__(self, *arguments: Any, control: str) -> None:
         super().__init__(*arguments)
@@ -198,8 +206,8 @@ class Disguised(Windows):
 def disguised(track: NDArray[np.float32] | None, control: str, seed: tuple[int, ...]) -> NDArray[np.float32]:
     """Returns what a network is given as the methylation of a window."""
     assert track is not None
-    if control == "zero":
-        return np.zeros_like(track)
+    if control in ("zero", "full"):
+        return np.full_like(track, float(control == "full"))
     if control == "shuffled":
         generator = torch.Generator().manual_seed(int(np.random.SeedSequence(seed).generate_state(1)[0]))
         return shuffled_control(torch.from_numpy(track.T.copy()), generator).T.contiguous().numpy()
@@ -211,10 +219,14 @@ def run(data: Data, arm: Arm, seed: int, fold: int, kappa: float, steps: int) ->
     train, test = data.halves[fold], data.halves[1 - fold]
     n = -(-steps // (LENGTH // SEGMENT)) * BATCH
     arguments = (data, train, arm.track, n, seed)
-    windows = Disguised(*arguments, control=arm.control) if arm.is_input else Windows(*arguments)
+    full = arm.control == "full"
+    windows = Disguised(*arguments, control=arm.control) if arm.is_input or full else Windows(*arguments)
     torch.manual_seed(seed)
     model = SpliceRNN(dataclasses.replace(SHAPE, methylation=arm.is_input))
-    plasticity = None if arm.definition is None else PlasticityConfig(kappa, arm.definition, arm.control)  # type: ignore[arg-type]
+    plasticity = None
+    if arm.definition is not None:
+        control = "none" if full else arm.control
+        plasticity = PlasticityConfig(kappa, arm.definition, control)  # type: ignore[arg-type]
     task = SpliceTask(model, LossConfig(segment=SEGMENT), plasticity=plasticity)
     rates = PlasticRates()
     callbacks = [rates] if arm.definition == "per_connection" else []
@@ -257,19 +269,28 @@ def paired(runs: dict[str, dict[str, Any]], arm: str, other: str, quantity: str)
 
 def verdict(letter: str, effects: dict[str, dict[str, dict[str, float]]]) -> str:
     """Returns what the intervals of a definition say."""
-    controls = {name: effects[f"({letter}) {name}"]["ap"] for name in ("against uniform", "against shuffled")}
-    if all(c["low"] > 0 for c in controls.values()) or all(c["high"] < 0 for c in controls.values()):
-        return f"definition ({letter}): the place of methylation matters beyond both controls"
-    widest = max(max(abs(c["low"]), abs(c["high"])) for c in controls.values())
-    return (
-        f"definition ({letter}): no effect of the place of methylation beyond its controls "
-        f"(|difference of AP| below {widest:.3f} with 95 % confidence)"
-    )
+    found = {name: effects[f"({letter}) against {name}"]["ap"] for name in ("no modulation", "uniform", "shuffled")}
+    told = ", ".join(f"{name} {_interval(row)}" for name, row in found.items())
+    if all(row["low"] > 0 for row in found.values()) or all(row["high"] < 0 for row in found.values()):
+        return f"definition ({letter}): an effect beyond both controls; AP against {told}"
+    return f"definition ({letter}): no effect beyond the controls; AP against {told}"
+
+
+def _interval(row: dict[str, float]) -> str:
+    return f"{row['mean']:+.4f} [{row['low']:+.4f}, {row['high']:+.4f}]"
 
 
 def experiment(out: Path, seeds: int, kappa: float, steps: int, *, resume: bool) -> dict[str, Any]:
     """Returns the table of all arms, which are run here; finished runs are kept beside the output."""
-    kept = out.with_suffix(".runs.jsonl")
+    lock = FileLock(out.with_suffix(".lock"))
+    try:
+        with lock.acquire(timeout=0):
+            return _experiment(out.with_suffix(".runs.jsonl"), seeds, kappa, steps, resume=resume)
+    except Timeout:
+        raise InputError(f"{out}: another process runs this experiment; stop it, or give another --out") from None
+
+
+def _experiment(kept: Path, seeds: int, kappa: float, steps: int, *, resume: bool) -> dict[str, Any]:
     runs: dict[str, dict[str, Any]] = {}
     if resume and kept.is_file():
         for line in kept.read_text().splitlines():
@@ -289,12 +310,14 @@ def experiment(out: Path, seeds: int, kappa: float, steps: int, *, resume: bool)
             file.write(json.dumps(runs[key]) + "\n")
         left = (time.monotonic() - begun) / done * (len(missing) - done)
         print(f"{key}: AP {runs[key]['ap']:.3f}, loss {runs[key]['loss']:.3f}; {left / 60:.0f} min left", flush=True)
+    runs = {f"{a.name}|{seed}|{fold}": runs[f"{a.name}|{seed}|{fold}"] for a, seed, fold in wanted}
     wild = data.window(Region(CHROMOSOME, 0, len(data.sequence[CHROMOSOME])), "wild type").methylation
     dead = data.window(Region(CHROMOSOME, 0, len(data.sequence[CHROMOSOME])), "met1-3").methylation
     arms = {}
     for arm in ARMS:
-        rows = [r for key, r in runs.items() if key.startswith(f"{arm.name}|")]
+        rows = [runs[f"{arm.name}|{seed}|{fold}"] for seed in range(seeds) for fold in (0, 1)]
         arms[arm.name] = {name: float(np.mean([r[name] for r in rows])) for name in ("ap", "loss", "mean_m")}
+        arms[arm.name]["mean_alpha"] = 1 - kappa * arms[arm.name]["mean_m"]
         arms[arm.name]["ap_sd"] = float(np.std([r["ap"] for r in rows], ddof=1))
     effects = {
         name: {quantity: paired(runs, arm, other, quantity) for quantity in ("ap", "loss")}
@@ -313,13 +336,16 @@ def experiment(out: Path, seeds: int, kappa: float, steps: int, *, resume: bool)
 
 def show(table: dict[str, Any]) -> None:
     """Prints the tables."""
-    print(f"{'arm':22}{'test AP':>9}{'± sd':>7}{'loss · 1000':>13}{'mean m':>8}")
+    for name, row in table["tracks"].items():
+        known, mean = row["known"], row["mean_where_known"]
+        print(f"{name}: known at {known:.1%} of base pairs, {mean:.1%} methylated there")
+    print(f"\n{'arm':22}{'test AP':>9}{'± sd':>7}{'loss · 1000':>13}{'mean m':>8}{'mean α':>8}")
     for name, row in table["arms"].items():
-        print(f"{name:22}{row['ap']:9.3f}{row['ap_sd']:7.3f}{row['loss']:13.3f}{row['mean_m']:8.3f}")
-    print(f"\n{'effect':34}{'AP: difference and 95 % interval':>36}{'loss · 1000':>32}")
+        scores = f"{row['ap']:9.3f}{row['ap_sd']:7.3f}{row['loss']:13.3f}"
+        print(f"{name:22}{scores}{row['mean_m']:8.3f}{row['mean_alpha']:8.3f}")
+    print(f"\n{'effect':36}{'AP: difference and 95 % interval':>34}{'loss · 1000':>34}")
     for name, row in table["effects"].items():
-        cells = (f"{row[q]['mean']:+.4f} ({row[q]['low']:+.4f} … {row[q]['high']:+.4f})" for q in ("ap", "loss"))
-        print(f"{name:34}" + "".join(f"{cell:>34}" for cell in cells))
+        print(f"{name:36}" + "".join(f"{_interval(row[quantity]):>34}" for quantity in ("ap", "loss")))
     print("", *table["verdicts"], sep="\n")
 
 

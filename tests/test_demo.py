@@ -5,12 +5,14 @@ import dataclasses
 import sciml_zoo as sz
 from sciml_zoo.cli import main
 from sciml_zoo.potentials import showcase
+from sciml_zoo.splicing import showcase as splicing_showcase
 from sciml_zoo.zoo.registry import DOMAINS
 
 
 def test_the_demo_shows_every_weight_and_every_domain(tmp_path, monkeypatch, capsys):
     quick = dataclasses.replace(showcase._SMALL.trainer, max_steps=10, validate_every=5)
     monkeypatch.setattr(showcase, "_SMALL", dataclasses.replace(showcase._SMALL, trainer=quick))
+    monkeypatch.setattr(splicing_showcase, "_STEPS", 5)
     assert main(["demo", "--out", str(tmp_path / "demo")]) == 0
     page = (tmp_path / "demo" / "report.html").read_text(encoding="utf-8")
     for name in sz.list_models(pretrained=True):

@@ -13,8 +13,9 @@ from sciml_zoo.datasets import dataset_file
 from sciml_zoo.errors import FailureError, InputError
 from sciml_zoo.report import Report, Say, Table
 from sciml_zoo.splicing.attribution import attribution
+from sciml_zoo.splicing.classified import CLASSES, LENGTH, class_logits, error_rates
 from sciml_zoo.splicing.data import cover
-from sciml_zoo.splicing.inference import predict_regions, scores
+from sciml_zoo.splicing.inference import evaluate, predict_regions, scores
 from sciml_zoo.splicing.labels import LabelledGenome, Region
 from sciml_zoo.splicing.model import SpliceModel, SpliceRNN, SpliceRNNConfig
 from sciml_zoo.splicing.portraits import portrait
@@ -33,6 +34,7 @@ __all__ = ["demo"]
 # Files of the data set `genome`, and chromosomes that the weights were not trained on.
 _HELD_OUT = {"athaliana": ("athaliana_chr2-5", ("Chr3",)), "celegans": ("celegans", ("II",))}
 _HEAD = ("network", "genome", "sites", "donors top-k / AP", "acceptors top-k / AP", "kb/s of one strand")
+_CLASSIFIED_HEAD = ("network", "windows", "number", "wrong of neither", "wrong of donors", "wrong of acceptors")
 _SMALL = SpliceRNNConfig(channels=16, states=24, blocks=2, stem=15, memory=128)
 _STEPS, _WINDOW = 150, 1024
 
@@ -53,9 +55,12 @@ def demo(directory: Path, say: Say) -> Report:
     rows: list[tuple[str, ...]] = []
     figures: list[tuple[str, Figure]] = []
     made = synthetic_genome(40, seed=1)
+    classified: list[tuple[str, ...]] = []
     for name in list_models(pretrained=True, domain="splicing"):
         species = name.partition(".")[2]
-        if species not in _HELD_OUT:
+        if species == "uci":
+            say(f"{name}: windows of 60 bases around junctions")
+            classified.append(_classify(name, made))
             continue
         genome, chromosomes, where = _genome(species, made)
         say(f"{name}: {where}")
@@ -70,7 +75,10 @@ def demo(directory: Path, say: Say) -> Report:
         "A recurrent network reads DNA base by base, both strands in one pass, and marks where introns begin (donors) "
         "and end (acceptors). The chromosomes scored here were not seen in training."
     )
-    return Report("Splice sites", text, [Table("Splice sites of held-out chromosomes", _HEAD, rows)], figures)
+    tables = [Table("Splice sites of held-out chromosomes", _HEAD, rows)]
+    if classified:
+        tables.append(Table("Donor, acceptor or neither in the middle of a window", _CLASSIFIED_HEAD, classified))
+    return Report("Splice sites", text, tables, figures)
 
 
 def _genome(species: str, made: LabelledGenome) -> tuple[LabelledGenome, tuple[str, ...], str]:
@@ -82,6 +90,31 @@ def _genome(species: str, made: LabelledGenome) -> tuple[LabelledGenome, tuple[s
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # genes cut off at the ends of the segments
         return labelled_genome(*paths), chromosomes, f"{species}, {', '.join(chromosomes)}"
+
+
+def _classify(name: str, made: LabelledGenome) -> tuple[str, ...]:
+    model = load_model(name)
+    assert isinstance(model, SpliceModel)
+    try:
+        found = evaluate(model, dataset_file("uci", "splice.data"), validation_fraction=0.1)
+        where = "UCI, primates, not trained on"
+    except (InputError, FailureError):
+        predicted, labels = _predicted_classes(model, made)
+        found = {"n": len(labels), **error_rates(predicted, labels)}
+        where = "around sites of the synthetic genome (UCI's are not on this machine)"
+    cells = (f"{found[f'error_{kind}']:.1f} %" for kind in CLASSES)
+    return (name, where, f"{found['n']:.0f}", *cells)
+
+
+def _predicted_classes(model: SpliceModel, made: LabelledGenome) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the classes predicted for windows around the introns' ends of the forward strand, and the true ones."""
+    codes = made.sequences["synthetic"]
+    introns = [i for i in made.introns if i.strand == "+"]
+    middles = [(i.start, 1) for i in introns] + [(i.end, 2) for i in introns] + [(i.start + 37, 0) for i in introns]
+    windows = np.stack([codes[middle - LENGTH // 2 : middle + LENGTH // 2] for middle, _ in middles])
+    with torch.inference_mode():
+        predicted = class_logits(model, torch.from_numpy(windows)).argmax(1).numpy()
+    return predicted, np.array([label for _, label in middles])
 
 
 def _score(
