@@ -152,6 +152,40 @@ def _splicing(results: dict[str, Any]) -> list[tuple[str, str, str]]:
             f"{scanning['largest_difference']:.0e}",
             "splicing.scanning",
         ),
+        *_small_sequences(results),
+    ]
+
+
+def _small_sequences(results: dict[str, Any]) -> list[tuple[str, str, str]]:
+    uci, mpsa, plasticity = (results[f"splicing.{name}"] for name in ("uci", "mpsa", "plasticity"))
+    errors = " / ".join(f"{uci[f'error_{name}']['mean']:.1f}" for name in ("N", "EI", "IE"))
+    found = mpsa["found"]
+    zero_shot = [found[f"{name}, zero-shot"]["spearman"] for name in ("network", "position-weight matrix")]
+    heads = [found[f"{name}, fitted"]["r2"] for name in ("network's features", "nine bases")]
+    against = plasticity["effects"]
+    effects = "; ".join(
+        f"({letter}) {row['mean']:+.4f} ({row['low']:+.4f} … {row['high']:+.4f})"
+        for letter in "ab"
+        for row in [against[f"({letter}) against shuffled"]["ap"]]
+    )
+    return [
+        (
+            f"UCI junctions, ten-fold, {len(uci['seeds'])} repeats: errors N / EI / IE "
+            "(KBANN 4.6 / 7.6 / 8.5, backpropagation 5.3 / 5.7 / 10.8)",
+            f"{errors} %",
+            "splicing.uci",
+        ),
+        (
+            "measured 5′ sites (MPSA): Spearman's ρ without fitting, network / position-weight matrix; R² of fitted "
+            "heads, network's features / nine bases",
+            f"{zero_shot[0]:.2f} / {zero_shot[1]:.2f}; {heads[0]:.2f} / {heads[1]:.2f}",
+            "splicing.mpsa",
+        ),
+        (
+            "methylation as learning rate, κ = 0.9: change of AP against shuffled methylation, 95 % interval",
+            effects,
+            "splicing.plasticity",
+        ),
     ]
 
 

@@ -1,8 +1,8 @@
 """Training data: which parts of a genome train and which validate, and the windows drawn from them.
 
-Validation regions lie at the ends of the training chromosomes, cut where no gene is cut; chromosomes that are held out
-are not looked at. What shares a word of 32 bases with either is not learned from: genes are masked, junction records
-left out.
+Validation regions lie at the ends of the training chromosomes, cut where no gene is cut; of short sequences, such as
+single genes, some are for validation as a whole. Chromosomes that are held out are not looked at. What shares a word of
+32 bases with either is not learned from: genes are masked, junction records left out.
 """
 
 from collections.abc import Sequence
@@ -20,8 +20,10 @@ from sciml_zoo.splicing.labels import LabelledGenome, Region, Window
 
 __all__ = ["Split", "TrainingWindows", "cover", "independent_contigs", "split_genome"]
 
-# Regions of chromosomes shorter than this are not cut.
+# Sequences shorter than this are not cut.
 _LEAST_CUT = 20_000
+# Unknown bases between sequences that share a window.
+_GAP = 50
 _GENIC_WINDOWS = 0.75
 
 
@@ -60,13 +62,18 @@ def split_genome(genome: LabelledGenome, *, held_out: Sequence[str], validation_
     apart = tuple(Region(name, 0, len(genome.sequences[name])) for name in held_out)
     train: list[Region] = []
     validation: list[Region] = []
+    part = 0.0  # of the short sequences so far that are still to be set aside
     for name, codes in genome.sequences.items():
         if name in held_out:
             continue
-        cut = _cut(genome, name, round(len(codes) * (1 - validation_fraction)))
         if len(codes) < _LEAST_CUT:
-            cut = len(codes)
-        train.append(Region(name, 0, cut))
+            part += validation_fraction
+            cut = 0 if part >= 1 else len(codes)
+            part -= part >= 1
+        else:
+            cut = _cut(genome, name, round(len(codes) * (1 - validation_fraction)))
+        if cut > 0:
+            train.append(Region(name, 0, cut))
         if cut < len(codes):
             validation.append(Region(name, cut, len(codes)))
     for what, regions in (("train", train), ("validate", validation)):
@@ -135,6 +142,20 @@ def cover(genome: LabelledGenome, regions: Sequence[Region], length: int, most: 
     return [genome.window(piece).padded(length) for piece in pieces]
 
 
+def joined(windows: Sequence[Window], length: int) -> Window:
+    """Puts windows behind each other.
+
+    Args:
+        windows: at least ``length`` bases in all.
+        length: where the result is cut.
+
+    Returns:
+        One window.
+    """
+    names = [name for name, array in vars(windows[0]).items() if array is not None]
+    return Window(**{name: np.concatenate([getattr(w, name) for w in windows])[:length] for name in names})
+
+
 class TrainingWindows(Sequence[Window]):
     """Windows drawn from a genome and, in part, from chained junction records; each is the same whenever it is read.
 
@@ -176,8 +197,14 @@ class TrainingWindows(Sequence[Window]):
         if rng.random() < self._chain_fraction:
             assert self._chains is not None
             return self._chains.window(self._length, rng)
-        window = self._genome.window(self._drawn(rng)).padded(self._length)
-        return window.reverse_complement() if rng.random() < 0.5 else window
+        parts: list[Window] = []
+        room = self._length
+        while room > 0:
+            window = self._genome.window(self._drawn(rng))
+            window = window.reverse_complement() if rng.random() < 0.5 else window
+            parts.append(window.padded(len(window.codes) + _GAP))
+            room -= len(parts[-1].codes)
+        return joined(parts, self._length)
 
     def _drawn(self, rng: np.random.Generator) -> Region:
         if self._genes and rng.random() < _GENIC_WINDOWS:

@@ -315,12 +315,24 @@ def test_cover_of_a_large_region_is_evenly_spaced() -> None:
         same(window, expected)
 
 
-def test_a_window_longer_than_its_region_is_filled_up() -> None:
+def test_short_sequences_share_a_window() -> None:
     labelled = split_case()
     windows = TrainingWindows(labelled, [Region("A", 0, 700)], length=1000, n=4, seed=0)
     for window in windows:
-        assert (window.codes > 3).sum() == 300
+        assert (window.codes[700:750] > 3).all()
+        assert (window.codes > 3).sum() == 50
         assert not window.known[window.codes > 3].any()
+
+
+def test_of_short_sequences_some_are_for_validation_as_a_whole() -> None:
+    names = [chr(ord("A") + k) for k in range(20)]
+    genes = [gene(f"g{name}", name, "+", [(100, 200), (260, 400)]) for name in names]
+    split = split_genome(
+        genome(genes, length=900, chromosomes="".join(names)), held_out=["C"], validation_fraction=0.25
+    )
+    assert len(split.validation) == 4
+    assert len(split.train) == 15
+    assert all(len(region) == 900 for region in (*split.train, *split.validation))
 
 
 def test_cover_holds_every_base_once() -> None:
