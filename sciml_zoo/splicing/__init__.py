@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from sciml_zoo.splicing.model import SpliceModel, SpliceRNN, SpliceRNNConfig
     from sciml_zoo.splicing.portraits import portrait
     from sciml_zoo.splicing.recipe import labelled_genome, prepare, recipe_type
-    from sciml_zoo.splicing.scan import scan, scan_to_file
+    from sciml_zoo.splicing.scan import scan_to_file
     from sciml_zoo.splicing.sequences import decode, encode, read_fasta, reverse_complement
     from sciml_zoo.splicing.showcase import demo
     from sciml_zoo.splicing.variants import score_variants
@@ -53,7 +53,6 @@ __all__ = [
     "read_methylation",
     "recipe_type",
     "reverse_complement",
-    "scan",
     "scan_to_file",
     "score_variants",
 ]
@@ -83,10 +82,7 @@ _MODULES = {
         "prepare",
         "recipe_type",
     ),
-    "scan": (
-        "scan",
-        "scan_to_file",
-    ),
+    "scan": ("scan_to_file",),
     "sequences": (
         "decode",
         "encode",

@@ -119,47 +119,35 @@ def is_classified(path: str | Path) -> bool:
     return first.count(",") == _FIELDS - 1 and first.partition(",")[0].strip() in CLASSES
 
 
-def related(windows: Sequence[ClassifiedWindow], shared: int = LENGTH) -> NDArray[np.int64]:
-    """Numbers the groups of windows that share sequence on either strand, directly or through others.
+def related(windows: Sequence[ClassifiedWindow]) -> NDArray[np.int64]:
+    """Numbers the groups of windows with the same sequence on either strand.
 
     Args:
         windows: the windows; their classes do not matter.
-        shared: the length of a word that two have in common; 60: only duplicates.
 
     Returns:
         The group of each window, [n].
     """
-    groups = np.arange(len(windows))
     first: dict[bytes, int] = {}
-
-    def root(index: int) -> int:
-        while groups[index] != index:
-            groups[index] = groups[groups[index]]
-            index = int(groups[index])
-        return index
-
+    groups = np.empty(len(windows), np.int64)
     for index, window in enumerate(windows):
-        for codes in (window.codes, reverse_complement(window.codes)):
-            text = codes.tobytes()
-            for start in range(len(text) - shared + 1):
-                other = first.setdefault(text[start : start + shared], index)
-                groups[root(index)] = root(other)
-    return np.array([root(index) for index in range(len(windows))], np.int64)
+        text = min(window.codes.tobytes(), reverse_complement(window.codes).tobytes())
+        groups[index] = first.setdefault(text, index)
+    return groups
 
 
-def folds(windows: Sequence[ClassifiedWindow], n: int, *, seed: int, shared: int = LENGTH) -> NDArray[np.int64]:
-    """Deals groups of related windows to folds at random, so that folds have about the same numbers of each class.
+def folds(windows: Sequence[ClassifiedWindow], n: int, *, seed: int) -> NDArray[np.int64]:
+    """Deals groups of equal windows to folds at random, so that folds have about the same numbers of each class.
 
     Args:
         windows: the windows.
         n: how many folds.
         seed: of the order of dealing.
-        shared: see :func:`related`.
 
     Returns:
         The fold of each window, [windows].
     """
-    group = related(windows, shared)
+    group = related(windows)
     labels = np.array([window.label for window in windows])
     held = np.zeros((n, len(CLASSES)), int)
     fold = np.empty(len(windows), np.int64)
@@ -239,17 +227,17 @@ class ClassLossConfig:
         masked: the probability with which a training base far from the junction is hidden, in [0, 1).
         substituted: the probability with which any training base but the two of the consensus is replaced by a random
             one, in [0, 1).
-        neither: weight of the class N in the loss, against 1 of the others: more makes false junctions rarer.
+        weights: of the classes N, EI, IE in the loss: more of N makes false junctions rarer.
     """
 
     smoothing: float = 0.0
     masked: float = 0.0
     substituted: float = 0.0
-    neither: float = 1.0
+    weights: tuple[float, float, float] = (1.0, 1.0, 1.0)
 
     def __post_init__(self) -> None:
-        if self.neither <= 0:
-            raise InputError(f"neither: {self.neither} is not positive")
+        if min(self.weights) <= 0:
+            raise InputError(f"weights: {self.weights} are not all positive")
         for name in ("smoothing", "masked", "substituted"):
             if not 0 <= getattr(self, name) < 1:
                 raise InputError(f"{name}: {getattr(self, name)} is not in [0, 1)")
@@ -301,7 +289,7 @@ class ClassifiedTask(Task):
             The mean cross-entropy; weight: the number of windows.
         """
         logits = class_logits(self.model, self._disturbed(batch.codes))
-        weights = logits.new_tensor([self.loss.neither, 1.0, 1.0])
+        weights = logits.new_tensor(self.loss.weights)
         loss = F.cross_entropy(logits, batch.labels, weights, label_smoothing=self.loss.smoothing)
         yield StepOutput(loss, len(batch.labels))
 

@@ -276,3 +276,42 @@ def test_a_genome_of_the_catalogue_is_scanned_whole() -> None:
         strand, kind = group["strand"].map("+-".index), group["name"].map(["donor", "acceptor"].index)
         assert candidate_sites(codes)[group["start"], strand, kind].all()
         assert group["start"].is_monotonic_increasing
+
+
+GENES = """\
+one\tx\tgene\t1001\t3000\t.\t+\t.\tID=g1
+one\tx\tmRNA\t1001\t3000\t.\t+\t.\tID=g1.1;Parent=g1
+one\tx\texon\t1001\t1500\t.\t+\t.\tParent=g1.1
+one\tx\texon\t2001\t3000\t.\t+\t.\tParent=g1.1
+"""
+PLOT = ["splicing", "plot", "track", "genome.fa", "genes.gff3", "--weights", "local-dir:model"]
+
+
+def test_plots_are_written(here: Path) -> None:
+    (here / "genes.gff3").write_text(GENES)
+    assert main([*PLOT, "-o", "gene.svg", "--gene", "g1", "--json", "plot.json"]) == 0
+    assert "g1" in Path("gene.svg").read_text(encoding="utf-8")
+    assert json.loads(Path("plot.json").read_text()) == {"what": "track", "out": "gene.svg"}
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["-o", "gene.txt"], (".png",)),
+        (["-o", "gene.png", "--gene", "g2"], ("--gene g2", "g1")),
+        (["-o", "gene.png", "--chromosomes", "three"], ("'three'",)),
+        (["-o", "gene.png", "--weights", "local-dir:ising"], ("boltzmann_machine",)),
+    ],
+)
+def test_plots_that_cannot_be(
+    options: list[str], words: tuple[str, ...], here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (here / "genes.gff3").write_text(GENES)
+    try:
+        status = main([*PLOT, *options])
+    except SystemExit as error:
+        status = int(error.code or 0)
+    assert status == 2
+    shown = capsys.readouterr().err
+    assert all(word in shown for word in words)
+    assert not Path("gene.png").exists()

@@ -60,7 +60,7 @@ def test_classes_are_read_at_the_junction() -> None:
 def test_loss_is_the_weighted_cross_entropy() -> None:
     torch.manual_seed(0)
     model = sz.create_model("splice_rnn", channels=4, states=4, blocks=1, stem=3, memory=8)
-    task = ClassifiedTask(model, ClassLossConfig(smoothing=0.1, neither=2.0))
+    task = ClassifiedTask(model, ClassLossConfig(smoothing=0.1, weights=(2.0, 1.0, 1.0)))
     task.generator = torch.Generator().manual_seed(0)
     batch = task.collate(windows(20))
     (output,) = task.steps(batch)
