@@ -233,7 +233,10 @@ def run(data: Data, arm: Arm, seed: int, fold: int, kappa: float, steps: int) ->
     config = TrainerConfig(
         max_steps=steps, batch_size=BATCH, seed=seed, clip_norm=1.0, ema_decay=0.98, accelerator="cpu"
     )
-    trained = Trainer(config, callbacks=callbacks).fit(task, arm.optimizer, windows).model.eval()
+    result = Trainer(config, callbacks=callbacks).fit(task, arm.optimizer, windows)
+    if result.stopped_because != "max_steps":
+        raise SystemExit(f"{arm.name}: {result.stopped_because}; the same command with --resume goes on")
+    trained = result.model.eval()
     window = data.window(test, arm.track)
     track = None
     if arm.is_input:
