@@ -144,7 +144,7 @@ def test_training_in_stages_by_time_limit(tmp_path: Path) -> None:
 
 def test_killed_at_random_moments_always_resumes(tmp_path: Path) -> None:
     """A child process (forked, so that nothing is imported again) trains and is killed 20 times with SIGKILL."""
-    config = dataclasses.replace(CONFIG, max_steps=4000, validate_every=7, checkpoint_every=3)
+    config = dataclasses.replace(CONFIG, max_steps=100_000, validate_every=7, checkpoint_every=3)
     samples = Regression.samples()
 
     def train() -> None:
