@@ -9,10 +9,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from sciml_zoo.datasets import referenced_file
 from sciml_zoo.splicing.data import independent_contigs, split_genome
 from sciml_zoo.splicing.junctions import read_junctions
 from sciml_zoo.splicing.model import SpliceModel
-from sciml_zoo.splicing.recipe import RNNRecipe, labelled_genome, locate
+from sciml_zoo.splicing.recipe import RNNRecipe, labelled_genome
 from sciml_zoo.splicing.task import candidates
 
 # Bases before and after the site: the exon's end and the intron's start, and the other way round.
@@ -38,7 +39,7 @@ class MarkovFloor(SpliceModel):
         genome = labelled_genome(recipe.data.fasta, recipe.data.gff)
         split = split_genome(genome, held_out=recipe.data.held_out, validation_fraction=recipe.data.validation_fraction)
         assert recipe.data.junctions is not None
-        records = read_junctions(locate(recipe.data.junctions))
+        records = read_junctions(referenced_file(recipe.data.junctions))
         contigs = independent_contigs(records, genome, split, recipe.data.held_out_genes)
         background = np.ones((4, 4))
         for contig in contigs:

@@ -113,11 +113,12 @@ def _count(text: str) -> int:
 
 
 def _scan(args: argparse.Namespace) -> int:
+    from sciml_zoo.datasets import referenced_file
     from sciml_zoo.splicing._partial_file import is_unfinished
     from sciml_zoo.splicing.site_formats import site_format
 
     site_format(args.out)
-    fasta = _located(args.fasta)
+    fasta = referenced_file(args.fasta)
     model, device = _prepared(args)
 
     from sciml_zoo.splicing.scan import scan_to_file
@@ -161,14 +162,6 @@ def _prepared(args: argparse.Namespace) -> "tuple[SpliceModel, str]":
             f"--weights {args.weights}: a {model.architecture} does not find splice sites; see `sciml-zoo list`"
         )
     return model, device
-
-
-def _located(reference: str) -> Path:
-    if not reference.startswith("dataset:"):
-        return Path(reference)
-    from sciml_zoo.splicing.recipe import locate
-
-    return locate(reference)
 
 
 def _summary(args: argparse.Namespace, found: "ScanSummary") -> dict[str, Any]:
@@ -243,8 +236,9 @@ def _variants(args: argparse.Namespace) -> int:
     from rich.table import Table
 
     from sciml_zoo.cli.output import progress_bar
+    from sciml_zoo.datasets import referenced_file
 
-    fasta, annotation = _located(args.fasta), _located(args.annotation)
+    fasta, annotation = referenced_file(args.fasta), referenced_file(args.annotation)
     model, device = _prepared(args)
 
     from sciml_zoo.splicing.variants import score_variants
@@ -268,7 +262,9 @@ def _variants(args: argparse.Namespace) -> int:
 
 
 def _plot(args: argparse.Namespace) -> int:
-    fasta, annotation = _located(args.fasta), _located(args.annotation)
+    from sciml_zoo.datasets import referenced_file
+
+    fasta, annotation = referenced_file(args.fasta), referenced_file(args.annotation)
     model, device = _prepared(args)
 
     from sciml_zoo.splicing.portraits import portrait

@@ -27,6 +27,7 @@ from sciml_zoo.datasets.locate import (
     dataset_path,
     dataset_place,
     fetch_dataset,
+    referenced_file,
 )
 
 __all__ = [
@@ -48,4 +49,5 @@ __all__ = [
     "fetch_dataset",
     "get_dataset",
     "list_datasets",
+    "referenced_file",
 ]

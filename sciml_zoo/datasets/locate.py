@@ -34,6 +34,7 @@ __all__ = [
     "dataset_path",
     "dataset_place",
     "fetch_dataset",
+    "referenced_file",
 ]
 
 _SAMPLES = "samples"
@@ -208,6 +209,27 @@ def dataset_file(name: str, file: str, *, progress: FileProgress | None = None) 
     entry = dataset.file(file)
     found = _present(folder, file) if folder is not None else None
     return found or _cached_file(dataset, entry) or _download_file(dataset, entry, progress)
+
+
+def referenced_file(reference: str | Path) -> Path:
+    """Finds the file that a path or ``dataset:NAME/FILE`` names.
+
+    Args:
+        reference: of a file, or the name of one in the catalogue.
+
+    Returns:
+        The local file.
+
+    Raises:
+        InputError: ``dataset:NAME`` without a file; an unknown name, or a file that is not to be had, as
+            :func:`dataset_file` says.
+    """
+    if not str(reference).startswith("dataset:"):
+        return Path(reference)
+    name, _, file = str(reference).removeprefix("dataset:").partition("/")
+    if not file:
+        raise InputError(f"{str(reference)!r}: name a file too, as in dataset:rmd17_ethanol/train.xyz")
+    return dataset_file(name, file)
 
 
 def dataset_path(name: str) -> Path:

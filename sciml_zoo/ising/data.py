@@ -29,12 +29,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from sciml_zoo.datasets import dataset_file
+from sciml_zoo.datasets import referenced_file
 from sciml_zoo.errors import InputError, nearest
 from sciml_zoo.ising.conversions import from_qubo
 from sciml_zoo.ising.hamiltonian import IsingModel
 
-__all__ = ["FORMATS", "Instance", "locate", "read_bytes", "read_instances", "read_text"]
+__all__ = ["FORMATS", "Instance", "read_bytes", "read_instances", "read_text"]
 
 #: Names that ``read_instances`` takes as a format.
 FORMATS = ("gset", "maxcut", "biqmac", "qubo", "ea", "chimera")
@@ -107,7 +107,7 @@ def read_instances(path: str | Path, format: str | None = None) -> list[Instance
     """
     if format is not None and format not in FORMATS:
         raise InputError(f"format: no format {format!r}; {nearest(format, FORMATS)}")
-    file = locate(path)
+    file = referenced_file(path)
     text = read_text(file)
     every = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     kept = [k for k, line in enumerate(every) if line and not line.isspace() and not line.lstrip().startswith("#")]
@@ -162,23 +162,6 @@ def read_text(path: Path) -> str:
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
         raise InputError(f"{path}, line {line}: not text (byte {error.start}); give a text file or its gzip") from None
-
-
-def locate(path: str | Path) -> Path:
-    """Returns the file that a path or ``dataset:NAME/FILE`` names.
-
-    Args:
-        path: of a file, or the name of one in the catalogue.
-
-    Raises:
-        InputError: ``dataset:NAME`` without a file, or an unknown name.
-    """
-    if not str(path).startswith("dataset:"):
-        return Path(path)
-    name, _, file = str(path).removeprefix("dataset:").partition("/")
-    if not file:
-        raise InputError(f"{str(path)!r}: name a file too, as in dataset:gset/G1.txt")
-    return dataset_file(name, file)
 
 
 def _guess(lines: _Lines) -> str:

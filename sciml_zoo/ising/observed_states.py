@@ -14,8 +14,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from sciml_zoo.datasets import referenced_file
 from sciml_zoo.errors import InputError
-from sciml_zoo.ising.data import locate, read_bytes, read_text
+from sciml_zoo.ising.data import read_bytes, read_text
 
 __all__ = ["Samples", "read_samples"]
 
@@ -52,7 +53,7 @@ def read_samples(path: str | Path) -> Samples:
         InputError: naming the file and the line or row: no such file, damaged, rows of different lengths, or a value
             other than 0/1 or ±1.
     """
-    file = locate(path)
+    file = referenced_file(path)
     content = read_bytes(file)
     if content.startswith(b"\x93NUMPY"):
         return _from_array(_npy(content, file), str(file), None, None)

@@ -3,7 +3,6 @@
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -11,7 +10,7 @@ from ase import Atoms
 from ase.data import chemical_symbols
 from torch_geometric.data import Data
 
-from sciml_zoo.datasets import dataset_file
+from sciml_zoo.datasets import referenced_file
 from sciml_zoo.errors import InputError, nearest
 from sciml_zoo.potentials.data import collate, energy_of, forces_of, model_inputs, neighbours, read_structures, to_graph
 from sciml_zoo.potentials.metrics import EnergyForceErrors
@@ -147,31 +146,11 @@ def prepare(recipe: GTORecipe | RadialRecipe) -> PreparedTraining[GTORecipe | Ra
     return PreparedTraining(resolved, PotentialTask(model, recipe.loss), train_graphs, validation_graphs, notes)
 
 
-def locate(reference: str) -> Path:
-    """Finds a data file named in a recipe.
-
-    Args:
-        reference: a path, or ``dataset:NAME/FILE``.
-
-    Returns:
-        The local file.
-
-    Raises:
-        InputError: a ``dataset:`` reference without a file.
-    """
-    if not reference.startswith("dataset:"):
-        return Path(reference)
-    name, _, file = reference.removeprefix("dataset:").partition("/")
-    if not file:
-        raise InputError(f"{reference!r}: name a file too, as in dataset:rmd17_ethanol/train.xyz")
-    return dataset_file(name, file)
-
-
 def _split(recipe: GTORecipe | RadialRecipe) -> tuple[list[Atoms], list[Atoms]]:
     keys = {"energy_key": recipe.data.energy_key, "forces_key": recipe.data.forces_key}
-    structures = read_structures(locate(recipe.data.train), energy=True, forces=True, **keys)
+    structures = read_structures(referenced_file(recipe.data.train), energy=True, forces=True, **keys)
     if recipe.data.validation is not None:
-        return structures, read_structures(locate(recipe.data.validation), energy=True, forces=True, **keys)
+        return structures, read_structures(referenced_file(recipe.data.validation), energy=True, forces=True, **keys)
     n_validation = max(1, round(recipe.data.validation_fraction * len(structures)))
     if len(structures) - n_validation < 1:
         raise InputError(f"{recipe.data.train}: {len(structures)} structure(s) cannot be split; give at least 2")
@@ -207,7 +186,7 @@ def _shifts_and_scale(
     energies = np.array([energy_of(atoms, "train", config.energy_key) for atoms in structures])
     start = np.zeros(len(elements))
     if config.isolated_atoms is not None:
-        path = locate(config.isolated_atoms)
+        path = referenced_file(config.isolated_atoms)
         for frame, atoms in enumerate(read_structures(path, energy=True, energy_key=config.energy_key)):
             if len(atoms) != 1:
                 raise InputError(f"{path}, frame {frame}: expected a single atom, found {len(atoms)}")

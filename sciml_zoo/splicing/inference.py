@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from sciml_zoo.datasets import referenced_file
 from sciml_zoo.errors import InputError
 from sciml_zoo.splicing.classified import (
     ClassifiedWindow,
@@ -24,7 +25,7 @@ from sciml_zoo.splicing.classified import (
 from sciml_zoo.splicing.labels import LabelledGenome, Region, Window
 from sciml_zoo.splicing.metrics import average_precision, expected_calibration_error, precision_at_recall, top_k
 from sciml_zoo.splicing.model import SpliceModel
-from sciml_zoo.splicing.recipe import labelled_genome, locate
+from sciml_zoo.splicing.recipe import labelled_genome
 from sciml_zoo.splicing.scan import candidate_sites, scan_to_file
 
 __all__ = ["Predicted", "Ranks", "evaluate", "predict", "predict_regions", "site_scores"]
@@ -174,7 +175,7 @@ def evaluate(
     Raises:
         InputError: files that cannot be read or do not fit together, no annotation, or chromosomes that are not there.
     """
-    file = locate(str(path))
+    file = referenced_file(str(path))
     if is_classified(file):
         windows = read_classified(file)
         fraction = _number("validation_fraction", validation_fraction)
@@ -238,7 +239,7 @@ def predict(
     least = _number("min_probability", min_probability)
     n = 0
     if ranks is None or ranks.rank == 0:
-        fasta = locate(str(source))
+        fasta = referenced_file(str(source))
         n = scan_to_file(model, fasta, target, min_probability=least, device=device, on_progress=on_progress).n
     return n if ranks is None else ranks.gather(n)[0]
 

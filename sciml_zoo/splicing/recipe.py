@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from sciml_zoo.datasets import dataset_file
+from sciml_zoo.datasets import referenced_file
 from sciml_zoo.errors import InputError, nearest
 from sciml_zoo.splicing.annotation import check_annotation, read_annotation
 from sciml_zoo.splicing.chains import GeneChains
@@ -149,6 +149,11 @@ def prepare(recipe: RNNRecipe | LSTMRecipe) -> PreparedTraining[RNNRecipe | LSTM
     config = recipe.data
     if config.classified is not None:
         return _prepare_classified(recipe, config.classified)
+    if isinstance(recipe.model, SpliceRNNConfig) and recipe.model.methylation:
+        raise InputError(
+            "model.methylation: recipes hold no methylation; train such a network from Python, on windows that carry "
+            "it, as scripts/methylation_plasticity.py does"
+        )
     assert config.fasta is not None
     assert config.gff is not None
     genome = labelled_genome(config.fasta, config.gff)
@@ -163,7 +168,7 @@ def prepare(recipe: RNNRecipe | LSTMRecipe) -> PreparedTraining[RNNRecipe | LSTM
         notes["held out"] = ", ".join(r.chromosome for r in split.held_out)
     contigs = annotated_contigs(genome, split.train)
     if config.junctions is not None:
-        records = read_junctions(locate(config.junctions))
+        records = read_junctions(referenced_file(config.junctions))
         merged = independent_contigs(records, genome, split, config.held_out_genes)
         notes["junction records"] = f"{len(records):,}, merged into {len(merged):,} pieces of other genes"
         contigs += merged
@@ -194,7 +199,7 @@ def prepare(recipe: RNNRecipe | LSTMRecipe) -> PreparedTraining[RNNRecipe | LSTM
 
 
 def _prepare_classified(recipe: RNNRecipe | LSTMRecipe, reference: str) -> PreparedTraining[RNNRecipe | LSTMRecipe]:
-    windows = read_classified(locate(reference))
+    windows = read_classified(referenced_file(reference))
     train, validation = split_windows(windows, recipe.data.validation_fraction, seed=recipe.seed)
     model = _model(recipe)
     notes = {
@@ -237,28 +242,8 @@ def labelled_genome(fasta: str | Path, gff: str | Path) -> LabelledGenome:
     Raises:
         InputError: files that cannot be read or do not fit together.
     """
-    sequences = read_fasta(locate(str(fasta)))
-    return LabelledGenome(sequences, check_annotation(read_annotation(locate(str(gff))), sequences))
-
-
-def locate(reference: str) -> Path:
-    """Finds a data file named in a recipe.
-
-    Args:
-        reference: a path, or ``dataset:NAME/FILE``.
-
-    Returns:
-        The local file.
-
-    Raises:
-        InputError: a ``dataset:`` reference without a file.
-    """
-    if not reference.startswith("dataset:"):
-        return Path(reference)
-    name, _, file = reference.removeprefix("dataset:").partition("/")
-    if not file:
-        raise InputError(f"{reference!r}: name a file too, as in dataset:genome/celegans.fa")
-    return dataset_file(name, file)
+    sequences = read_fasta(referenced_file(str(fasta)))
+    return LabelledGenome(sequences, check_annotation(read_annotation(referenced_file(str(gff))), sequences))
 
 
 def _inside(region: Region, intron: Intron) -> bool:

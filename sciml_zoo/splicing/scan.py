@@ -4,7 +4,6 @@ Each window is read with ``halo`` bases of its neighbours on either side. A netw
 starts at the ends of a sequence as it does on the whole of it, so that the windows together are the whole.
 """
 
-import hashlib
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from sciml_zoo.errors import InputError
+from sciml_zoo.splicing._fingerprint import fingerprint
 from sciml_zoo.splicing._partial_file import PartialFile
 from sciml_zoo.splicing.model import SpliceModel
 from sciml_zoo.splicing.sequences import iterate_fasta
@@ -303,13 +303,10 @@ def scan_to_file(
 
 def _identity(model: SpliceModel, fasta: Path) -> dict[str, Any]:
     """Returns what must be the same for a scan to go on where another stopped."""
-    digest = hashlib.sha256(f"{type(model).__name__} {getattr(model, 'config', None)} {model.halo}".encode())
-    for name, tensor in model.state_dict().items():
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
     status = fasta.stat()
     return {
         "FASTA file's size": status.st_size,
         "FASTA file's time of change": status.st_mtime_ns,
-        "weights (sha256)": digest.hexdigest(),
+        "architecture": f"{type(model).__name__} {getattr(model, 'config', None)} {model.halo}",
+        "weights (sha256)": fingerprint(model),
     }

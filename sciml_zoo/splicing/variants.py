@@ -15,7 +15,6 @@ one, from the left; deleted bases have p_alt = 0; of inserted bases and the one 
 there. Among equal scores (to four decimals, as written) the nearest to the change counts, then the one upstream.
 """
 
-import hashlib
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -31,6 +30,7 @@ from numpy.typing import NDArray
 
 from sciml_zoo._version import __version__
 from sciml_zoo.errors import InputError
+from sciml_zoo.splicing._fingerprint import fingerprint
 from sciml_zoo.splicing._partial_file import PartialFile
 from sciml_zoo.splicing._sequence_names import name_hint
 from sciml_zoo.splicing.annotation import check_annotation, read_annotation
@@ -357,16 +357,8 @@ def _header(scorer: _Scorer, columns: bytes, model: SpliceModel) -> bytes:
     )
     lines = (
         f'##INFO=<ID={_KEY},Number=.,Type=String,Description="{description}">',
-        f"##sciml_zoo=<ID={_KEY},Version={__version__},Model={type(model).__name__},Weights=sha256:{_digest(model)},"
+        f"##sciml_zoo=<ID={_KEY},Version={__version__},Model={type(model).__name__},Weights=sha256:{fingerprint(model)},"
         f"Window={scorer.window},Context={scorer.context}>",
     )
     ending = columns[len(columns.rstrip(b"\r\n")) :] or b"\n"
     return b"".join(text.encode() + ending for text in lines)
-
-
-def _digest(model: SpliceModel) -> str:
-    digest = hashlib.sha256()
-    for name, tensor in model.state_dict().items():
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()

@@ -104,6 +104,11 @@ def test_teachers_are_part_of_the_target(files: tuple[Path, Path], tmp_path: Pat
         prepare(recipe(files, teachers=("rbm.digits",)))
 
 
+def test_a_recipe_cannot_give_methylation(files: tuple[Path, Path]) -> None:
+    with pytest.raises(InputError, match=r"model\.methylation: recipes hold no methylation"):
+        prepare(recipe(files, model=SpliceRNNConfig(methylation=True)))
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
