@@ -5,6 +5,7 @@ backward pass through every parameter on every rank, which gradients of gradient
 empty parts of a batch do not give.
 """
 
+import atexit
 import os
 from contextlib import AbstractContextManager
 from typing import Any, TypeVar
@@ -37,6 +38,16 @@ def _processes(config: TrainerConfig) -> tuple[int | str, int]:
         nodes = int(os.environ.get("SLURM_NNODES", "1"))
         return int(os.environ["SLURM_NTASKS"]) // nodes, nodes
     return "auto", config.num_nodes
+
+
+def _leave_group() -> None:
+    """Ends the link to the other ranks while the interpreter still runs.
+
+    Gloo's threads hold tensors; one that drops them while the interpreter shuts down aborts the process (SIGABRT) after
+    all its work is done. Fabric leaves the group at exit for NCCL only.
+    """
+    if dist.is_initialized():
+        dist.destroy_process_group()
 
 
 class Backend:
@@ -76,6 +87,9 @@ class Backend:
         self.device: torch.device = self._fabric.device
         self.rank: int = self._fabric.global_rank
         self.world_size: int = self._fabric.world_size
+        if self.world_size > 1:
+            atexit.unregister(_leave_group)
+            atexit.register(_leave_group)
 
     @property
     def is_main(self) -> bool:
