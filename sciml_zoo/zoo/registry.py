@@ -46,6 +46,7 @@ __all__ = [
 
 #: The module of each domain that the command line's common verbs call.
 DOMAINS: dict[str, str] = {
+    "emissions": "sciml_zoo.emissions",
     "ising": "sciml_zoo.ising",
     "potentials": "sciml_zoo.potentials",
     "splicing": "sciml_zoo.splicing",
@@ -115,6 +116,12 @@ _BUILT_IN = (
         "ising",
         "sciml_zoo.ising.model",
         "Two-valued stochastic units on any graph, visible and hidden: the Ising model as a network that learns",
+    ),
+    Architecture(
+        "emissions_rnn",
+        "emissions",
+        "sciml_zoo.emissions.model",
+        "Joint forecasts of the emissions of many companies: a recurrent network that samples trajectories",
     ),
     Architecture(
         "gto_potential",

@@ -1,0 +1,167 @@
+"""Forecasts of a panel by a trained network."""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+from sciml_zoo.emissions.drivers import LOWEST_LEVEL, Drivers
+from sciml_zoo.emissions.forecast import Forecast
+from sciml_zoo.emissions.model import EmissionsForecaster
+from sciml_zoo.emissions.panel import Panel
+from sciml_zoo.emissions.windows import log_emissions, places
+from sciml_zoo.errors import InputError, nearest
+
+__all__ = ["TrainedForecaster", "driver_growth"]
+
+# Trajectories computed together: their states stay in the processor's cache.
+_ROWS = 16384
+# An older last report is treated as if it were of so many years ago.
+_OLDEST = 5
+
+
+class TrainedForecaster:
+    """A trained network, as a :class:`~sciml_zoo.emissions.forecast.Forecaster` of any panel.
+
+    Args:
+        model: the network.
+        device: where to compute.
+
+    Attributes:
+        model: the network.
+    """
+
+    def __init__(self, model: EmissionsForecaster, *, device: str | torch.device = "cpu") -> None:
+        self.model = model.to(device).eval()
+        self._device = torch.device(device)
+
+    def fit(self, panel: Panel) -> "TrainedForecaster":
+        """Learns nothing: the network is trained.
+
+        Args:
+            panel: ignored.
+
+        Returns:
+            Itself.
+        """
+        return self
+
+    @torch.inference_mode()
+    def predict(
+        self,
+        panel: Panel,
+        horizon: int,
+        *,
+        samples: int = 200,
+        seed: int = 0,
+        drivers: Drivers | None = None,
+        on_progress: Callable[[int, int], None] | None = None,
+    ) -> Forecast:
+        """Forecasts the years after a panel's last.
+
+        A company whose last report is zero stays at zero. One whose last report is older is forecast from there.
+
+        Args:
+            panel: histories.
+            horizon: years, at least 1.
+            samples: joint trajectories: sample s of all companies shares the common shocks and the drift.
+            seed: of the draws.
+            drivers: what they will be; the years and drivers that it lacks are drawn.
+            on_progress: called with the number of companies done, and their total.
+
+        Returns:
+            The forecast; the same for the same seed and companies.
+
+        Raises:
+            InputError: a horizon or number of samples below one, a company without a report, or unknown drivers.
+        """
+        for name, value in (("horizon", horizon), ("samples", samples)):
+            if value < 1:
+                raise InputError(f"{name}: {value} is not at least 1")
+        values = panel.values
+        reported = np.isfinite(values)
+        if not reported.any(axis=1).all():
+            silent = panel.companies[int(np.argmin(reported.any(axis=1)))]
+            raise InputError(f"company {silent!r} has no report up to {panel.years[-1]}; leave it out of the panel")
+        age = np.argmax(reported[:, ::-1], axis=1)
+        last = values[np.arange(len(values)), values.shape[1] - 1 - age]
+        generator = torch.Generator(self._device).manual_seed(seed)
+        growth = None
+        if drivers is not None:
+            growth = torch.from_numpy(driver_growth(self.model, drivers, panel.years[-1], horizon))
+        lead = min(int(age.max()), _OLDEST)
+        shocks = self._shocks(samples, lead, horizon, generator, growth)
+        drift = torch.randn(samples, generator=generator, device=self._device)
+        found = np.zeros((samples, len(values), horizon), dtype=np.float32)
+        logs, statics = log_emissions(values), self._statics(panel)
+        first, done = panel.years[-1] + 1 - self.model.config.first_year, 0
+        for years_ago in np.unique(np.minimum(age, _OLDEST)):
+            group = np.flatnonzero((np.minimum(age, _OLDEST) == years_ago) & (last > 0))
+            steps = shocks[None, :, lead - years_ago :]
+            for start in range(0, len(group), max(_ROWS // samples, 1)):
+                part = group[start : start + max(_ROWS // samples, 1)]
+                ratios = self.model.trajectories(
+                    torch.from_numpy(_ending(logs[part], age[part])).to(self._device),
+                    statics[0][part].to(self._device),
+                    statics[1][part].to(self._device),
+                    steps,
+                    generator=generator,
+                )
+                origin = torch.full((len(part),), first - years_ago, device=self._device)
+                level = torch.from_numpy(last[part]).to(self._device)
+                ratios = self.model.calibration(ratios, drift, origin, level.log().float())[..., years_ago:]
+                found[:, part] = (ratios.double().exp() * level[:, None, None]).float().transpose(0, 1).cpu().numpy()
+                done += len(part)
+                if on_progress is not None:
+                    on_progress(done, int((last > 0).sum()))
+        return Forecast(panel.companies, panel.years[-1], found)
+
+    def _statics(self, panel: Panel) -> tuple[torch.Tensor, torch.Tensor]:
+        config = self.model.config
+        sector, country = (list(panel.statics[name]) for name in ("sector", "country"))
+        return torch.from_numpy(places(sector, config.sectors)), torch.from_numpy(places(country, config.countries))
+
+    def _shocks(
+        self, samples: int, lead: int, horizon: int, generator: torch.Generator, growth: torch.Tensor | None
+    ) -> torch.Tensor:
+        if growth is not None:
+            before = torch.full((lead, growth.shape[1]), float("nan"), dtype=growth.dtype)
+            growth = torch.cat([before, growth])
+        return self.model.shocks.draw(samples, lead + horizon, generator=generator, growth=growth)
+
+
+def _ending(logs: np.ndarray, age: np.ndarray) -> np.ndarray:
+    """Returns histories moved right, so that each ends with its last report."""
+    columns = np.arange(logs.shape[1]) - age[:, None]
+    moved = np.take_along_axis(logs, np.maximum(columns, 0), axis=1)
+    return np.where(columns >= 0, moved, np.nan).astype(np.float32)
+
+
+def driver_growth(model: EmissionsForecaster, drivers: Drivers, origin: int, horizon: int) -> np.ndarray:
+    """Returns the log growth of a network's drivers in coming years.
+
+    The level of the origin year comes from the weights where ``drivers`` lacks it.
+
+    Args:
+        model: the network.
+        drivers: levels by year.
+        origin: the last year known.
+        horizon: years.
+
+    Returns:
+        float64 [horizon, drivers of the network], NaN where nothing is said.
+
+    Raises:
+        InputError: no driver, or one that the network does not know.
+    """
+    config = model.config
+    unknown = [name for name in drivers.values.columns if name not in config.drivers]
+    if unknown or not len(drivers.values.columns):
+        named = unknown[0] if unknown else ""
+        raise InputError(f"driver {named!r}: the weights do not know it; {nearest(named, config.drivers)}")
+    years = range(origin, origin + horizon + 1)
+    levels = drivers.values.reindex(index=years, columns=list(config.drivers)).to_numpy(dtype=np.float64)
+    own = origin - (config.first_year - 1)
+    if 0 <= own < len(model.shocks.levels):
+        levels[0] = np.where(np.isnan(levels[0]), model.shocks.levels[own].cpu().numpy(), levels[0])
+    return np.diff(np.log(np.maximum(levels, LOWEST_LEVEL)), axis=0)
