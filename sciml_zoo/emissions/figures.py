@@ -92,7 +92,9 @@ def portfolio_fan_chart(
     at = np.append(years[known], coming)
     for (share, alpha), low, high in zip(_BANDS.items(), edges[::2], edges[1::2], strict=True):
         lower, upper = (np.append(history[known], edge) for edge in (low, high))
-        axes.fill_between(at, lower, upper, color=_FORECAST, alpha=alpha, linewidth=0, label=f"{share:.0%} of the futures")
+        axes.fill_between(
+            at, lower, upper, color=_FORECAST, alpha=alpha, linewidth=0, label=f"{share:.0%} of the futures"
+        )
     axes.plot(at, np.append(history[known], median), color=_FORECAST, label="median of the futures")
     past = years <= origin
     axes.plot(years[past], history[past], "o-", color=_REPORTED, markersize=3, label=f"reported up to {origin}")
