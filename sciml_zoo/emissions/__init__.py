@@ -2,11 +2,10 @@
 
 Example:
     >>> import pandas as pd
-    >>> import sciml_zoo as sz
-    >>> from sciml_zoo.emissions import Panel, TrainedForecaster
+    >>> from sciml_zoo.emissions import Naive, Panel
     >>> table = pd.DataFrame({"company": "A", "year": range(2015, 2023), "emissions": [9, 8, 9, 8, 7, 7, 6, 6.5]})
     >>> panel = Panel.from_long(table, unit="kt CO2e")
-    >>> forecaster = TrainedForecaster(sz.load_model("emissions_rnn.eutl"))
+    >>> forecaster = Naive().fit(panel)  # or NeuralForecaster(), with a panel of many companies
     >>> list(forecaster.predict(panel, horizon=3, samples=100).table().columns)
     ['company', 'year', 'mean', 'q025', 'q10', 'q50', 'q90', 'q975']
 """

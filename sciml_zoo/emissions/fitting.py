@@ -119,4 +119,4 @@ def _know_years(model: EmissionsForecaster, windows: PanelWindows, drivers: pd.D
         model.shocks.used[year[future[:, step]] + step] = True
     if drivers is not None:
         table = drivers.reindex(range(config.first_year - 1, config.last_year + 1))
-        model.shocks.levels.copy_(torch.from_numpy(table.to_numpy(dtype=np.float64)))
+        model.shocks.levels.copy_(torch.tensor(table.to_numpy(dtype=np.float64)))
