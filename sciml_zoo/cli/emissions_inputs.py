@@ -1,0 +1,203 @@
+"""What the verbs of ``sciml-zoo emissions`` read and write alike: panels, networks, warnings, tables, figures."""
+
+import argparse
+import contextlib
+import io
+import warnings
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from sciml_zoo._files import write_atomically
+from sciml_zoo.cli.output import choose_device, plain_console
+from sciml_zoo.emissions.forecast import QUANTILES
+from sciml_zoo.emissions.model import EmissionsForecaster
+from sciml_zoo.emissions.panel import Panel
+from sciml_zoo.emissions.sources import open_panel
+from sciml_zoo.errors import InputError
+from sciml_zoo.zoo.resolve import load_model
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = [
+    "checked_panel",
+    "history_total",
+    "kept_warnings",
+    "open_network",
+    "prepared_device",
+    "records",
+    "save_figure",
+    "show_table",
+    "spread",
+    "write_table",
+    "write_whole",
+]
+
+_NAMED = 5
+
+
+def prepared_device(args: argparse.Namespace) -> str:
+    """Returns the device asked for, with the number of threads set.
+
+    Args:
+        args: with ``device`` and ``threads``.
+    """
+    if args.threads is not None:
+        torch.set_num_threads(args.threads)
+    return choose_device(args.device)
+
+
+def open_network(name: str, device: str) -> EmissionsForecaster:
+    """Loads weights.
+
+    Args:
+        name: of a network.
+        device: where to.
+
+    Returns:
+        The network.
+
+    Raises:
+        InputError: there are none, or they are of another kind of model.
+    """
+    model = load_model(name, device=device)
+    if not isinstance(model, EmissionsForecaster):
+        raise InputError(f"--weights {name}: a {model.architecture} does not forecast emissions; see `sciml-zoo list`")
+    return model
+
+
+def checked_panel(reference: str) -> Panel:
+    """Opens a panel, and warns of the values in it that cannot be taken.
+
+    Args:
+        reference: a file, or a panel of the catalogue.
+
+    Returns:
+        The panel.
+
+    Raises:
+        InputError: there is none, or it cannot be read.
+    """
+    panel = open_panel(reference)
+    if len(panel.rejected):
+        first = [
+            f"\n  company {row.company!r}, year {row.year}: {row.reason}"
+            for row in panel.rejected[:_NAMED].itertuples()
+        ]
+        rest = len(panel.rejected) - len(first)
+        more = f"\n  and {rest} more (--json FILE lists them)" if rest else ""
+        warnings.warn(f"{reference}: {len(panel.rejected)} values not taken:{''.join(first)}{more}", stacklevel=2)
+    return panel
+
+
+@contextlib.contextmanager
+def kept_warnings() -> Iterator[list[str]]:
+    """Shows each warning once, as ever, and keeps its text.
+
+    Yields:
+        The texts, of which there may be more when the block ends.
+    """
+    texts: list[str] = []
+    with warnings.catch_warnings():
+        show = warnings.showwarning
+
+        def keep(message: Warning | str, *rest: Any, **named: Any) -> None:
+            if str(message) not in texts:
+                texts.append(str(message))
+                show(message, *rest, **named)
+
+        warnings.simplefilter("always", UserWarning)
+        warnings.showwarning = keep
+        yield texts
+
+
+def spread(samples: np.ndarray, years: Sequence[int]) -> list[dict[str, float]]:
+    """Returns ``year``, ``mean`` and the quantiles of a total, year by year.
+
+    Args:
+        samples: [samples, years].
+        years: [years].
+    """
+    quantiles = np.quantile(samples, list(QUANTILES.values()), axis=0)
+    columns = {"year": years, "mean": samples.mean(axis=0), **dict(zip(QUANTILES, quantiles, strict=True))}
+    return records(pd.DataFrame(columns))
+
+
+def history_total(panel: Panel, weights: np.ndarray | None = None) -> np.ndarray:
+    """Returns what all companies reported together, NaN in a year without a report, [years].
+
+    Args:
+        panel: the companies.
+        weights: of them, [companies]; None: all one.
+    """
+    values = panel.values if weights is None else panel.values * weights[:, None]
+    return np.where(np.isfinite(values).any(axis=0), np.nansum(values, axis=0), np.nan)
+
+
+def records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Returns the rows of a table for JSON; what is missing is None.
+
+    Args:
+        table: any.
+    """
+    return [
+        {str(name): None if pd.isna(cell) else cell for name, cell in row.items()} for row in table.to_dict("records")
+    ]
+
+
+def write_table(path: Path, table: pd.DataFrame) -> None:
+    """Writes CSV, text byte for byte.
+
+    Args:
+        path: the file.
+        table: its rows.
+    """
+    write_whole(path, table.to_csv(index=False, lineterminator="\n"))
+
+
+def write_whole(path: Path, content: bytes | str) -> None:
+    """Writes a file, wholly or not at all.
+
+    Args:
+        path: the file.
+        content: of it.
+
+    Raises:
+        InputError: it cannot be written.
+    """
+    try:
+        write_atomically(path, content)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written: {error.strerror}; choose another place") from error
+
+
+def save_figure(path: Path, figure: "Figure") -> None:
+    """Writes a figure, in the format that the file's ending names.
+
+    Args:
+        path: the file.
+        figure: what to write.
+    """
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format=path.suffix[1:], dpi=150)
+    write_whole(path, buffer.getvalue())
+
+
+def show_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Prints a table.
+
+    Args:
+        head: names of the columns.
+        rows: cells.
+    """
+    from rich.table import Table
+
+    table = Table(*head, box=None, pad_edge=False, header_style="bold")
+    for row in rows:
+        table.add_row(*row)
+    plain_console().print(table)

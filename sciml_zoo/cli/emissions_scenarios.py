@@ -1,0 +1,107 @@
+"""``sciml-zoo emissions scenarios``: a panel's total in assumed futures, and what each driver adds."""
+
+import argparse
+from pathlib import Path
+
+import pandas as pd
+
+from sciml_zoo.cli.emissions_inputs import (
+    checked_panel,
+    kept_warnings,
+    open_network,
+    prepared_device,
+    records,
+    save_figure,
+    show_table,
+)
+from sciml_zoo.cli.output import write_json
+from sciml_zoo.emissions.drivers import read_drivers
+from sciml_zoo.emissions.panel import read_panel
+from sciml_zoo.emissions.scenarios import Scenario, compare, contributions
+from sciml_zoo.emissions.trained import TrainedForecaster
+from sciml_zoo.errors import InputError
+
+__all__ = ["compare_scenarios"]
+
+_BASELINE = "baseline"
+
+
+def compare_scenarios(args: argparse.Namespace) -> int:
+    """Compares scenarios with a baseline in which nothing is assumed.
+
+    Args:
+        args: of the verb.
+
+    Returns:
+        The exit status.
+
+    Raises:
+        InputError: naming what is wrong with the panel, a scenario, the targets or the weights.
+    """
+    targets = None if args.targets is None else _targets(args.targets)
+    drivers = {name: read_drivers(file) for name, file in args.scenario}
+    if len(drivers) < len(args.scenario) or _BASELINE in drivers:
+        raise InputError(f"--scenario: give each a name of its own, and none {_BASELINE!r}")
+    with kept_warnings() as told:
+        panel = checked_panel(args.panel)
+        device = prepared_device(args)
+        forecaster = TrainedForecaster(open_network(args.weights, device), device=device)
+        scenarios = [Scenario(_BASELINE), *(Scenario(name, future, targets) for name, future in drivers.items())]
+        drawn = {"samples": args.n_samples, "seed": args.seed}
+        totals = compare(forecaster, panel, args.horizon, scenarios, **drawn)
+        added = {
+            name: contributions(forecaster, panel, args.horizon, None, future, **drawn)
+            for name, future in drivers.items()
+        }
+    if args.figure is not None:
+        from sciml_zoo.emissions.figures import waterfall
+
+        name, first = next(iter(added.items()))
+        save_figure(args.figure, waterfall(first, title=f"{name}, {panel.years[-1] + args.horizon}"))
+    content = {
+        "panel": args.panel,
+        "weights": args.weights,
+        "origin": panel.years[-1],
+        "horizon": args.horizon,
+        **{name.replace("samples", "n_samples"): value for name, value in drawn.items()},
+        "targets": None if targets is None else records(targets),
+        "totals": {
+            name: records(rows.drop(columns="scenario")) for name, rows in totals.groupby("scenario", sort=False)
+        },
+        "contributions": {name: records(table) for name, table in added.items()},
+        "rejected": records(panel.rejected),
+        "warnings": told,
+    }
+    write_json(args.json, content)
+    _show(totals, added)
+    return 0
+
+
+def _targets(path: Path) -> pd.DataFrame:
+    """Returns targets in tonnes.
+
+    Raises:
+        InputError: naming the file and the line of one that cannot be taken.
+    """
+    panel = read_panel(path)
+    if len(panel.rejected):
+        row = panel.rejected.iloc[0]
+        raise InputError(
+            f"--targets {path}: company {row['company']!r}, year {row['year']}, {row['value']!r}: {row['reason']}; "
+            "give tonnes above 0, or another unit in the column unit"
+        )
+    return panel.to_long()[["company", "year", "emissions"]]
+
+
+def _show(totals: pd.DataFrame, added: dict[str, pd.DataFrame]) -> None:
+    means = totals.pivot(index="scenario", columns="year", values="mean")
+    rows = [[name, *(f"{mean:,.0f}" for mean in means.loc[name])] for name in totals["scenario"].unique()]
+    show_table(("expected total, t CO2e", *map(str, means.columns)), rows)
+    show_table(
+        ("scenario", "driver", f"adds in {means.columns[-1]}, t CO2e"),
+        [
+            (name, row["driver"], f"{row['contribution']:+,.0f}")
+            for name, table in added.items()
+            for row in table.to_dict("records")
+        ],
+    )
