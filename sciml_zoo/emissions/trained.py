@@ -160,7 +160,7 @@ def driver_growth(model: EmissionsForecaster, drivers: Drivers, origin: int, hor
         named = unknown[0] if unknown else ""
         raise InputError(f"driver {named!r}: the weights do not know it; {nearest(named, config.drivers)}")
     years = range(origin, origin + horizon + 1)
-    levels = drivers.values.reindex(index=years, columns=list(config.drivers)).to_numpy(dtype=np.float64)
+    levels = drivers.values.reindex(index=years, columns=list(config.drivers)).to_numpy(dtype=np.float64, copy=True)
     own = origin - (config.first_year - 1)
     if 0 <= own < len(model.shocks.levels):
         levels[0] = np.where(np.isnan(levels[0]), model.shocks.levels[own].cpu().numpy(), levels[0])
