@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = ["fan_chart", "portfolio_fan_chart", "waterfall"]
 
-# Share of the samples in a band, and how dark it is.
-_BANDS = {0.95: 0.15, 0.80: 0.25, 0.50: 0.4}
+# Share of the samples in a band, and its colour: opaque, since bands lie on one another, as the legend shows it.
+_BANDS = {0.95: "#d9e8f2", 0.80: "#a3c9e2", 0.50: "#62a5cf"}
 _FORECAST, _REPORTED, _LATER = "#0072b2", "0.15", "#d55e00"
 _MORE, _LESS, _TOTAL = "#d55e00", "#009e73", "0.4"
 
@@ -90,18 +90,16 @@ def portfolio_fan_chart(
     known = np.flatnonzero((years <= origin) & np.isfinite(history))[-1:]
     figure, axes = _axes(6.4)
     at = np.append(years[known], coming)
-    for (share, alpha), low, high in zip(_BANDS.items(), edges[::2], edges[1::2], strict=True):
+    for (share, colour), low, high in zip(_BANDS.items(), edges[::2], edges[1::2], strict=True):
         lower, upper = (np.append(history[known], edge) for edge in (low, high))
-        axes.fill_between(
-            at, lower, upper, color=_FORECAST, alpha=alpha, linewidth=0, label=f"{share:.0%} of the futures"
-        )
+        axes.fill_between(at, lower, upper, color=colour, linewidth=0, label=f"{share:.0%} of the futures")
     axes.plot(at, np.append(history[known], median), color=_FORECAST, label="median of the futures")
     past = years <= origin
     axes.plot(years[past], history[past], "o-", color=_REPORTED, markersize=3, label=f"reported up to {origin}")
     if np.isfinite(history[~past]).any():
         axes.plot(years[~past], history[~past], "s--", color=_LATER, markersize=4, label="reported afterwards")
     axes.set(xlabel="year", ylabel=unit)
-    axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]) if min(edges[0].min(), np.nanmin(history, initial=0)) < 0 else 0)
+    axes.set_ylim(bottom=0)
     axes.set_title(title, parse_math=False)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(fontsize="small")
@@ -133,10 +131,9 @@ def waterfall(contributions: pd.DataFrame, *, title: str = "") -> Figure:
     low, high = min(before.min(), after.min()), max(before.max(), after.max())
     # Totals are hundreds of times what a driver adds: from zero, there would be nothing to see.
     cut = low - 0.5 * (high - low) > 0 and high > low
-    bottom = low - 0.5 * (high - low) if cut else min(low, 0.0)
-    floor = bottom if cut else 0.0
+    bottom = low - 0.5 * (high - low) if cut else 0.0
     last = len(before) + 1
-    axes.bar([0, last], np.array([before[0], after[-1]]) - floor, bottom=floor, color=_TOTAL)
+    axes.bar([0, last], np.array([before[0], after[-1]]) - bottom, bottom=bottom, color=_TOTAL)
     colours = [_MORE if step > 0 else _LESS for step in after - before]
     steps = axes.bar(np.arange(1, last), after - before, bottom=before, color=colours)
     axes.bar_label(steps, [f"{step:+.3g}" for step in after - before], fontsize="small", padding=2)

@@ -17,7 +17,7 @@ from typing import Protocol
 import numpy as np
 import pandas as pd
 
-from sciml_zoo.emissions._table import is_year, require
+from sciml_zoo.emissions._table import is_year, numbers, require
 from sciml_zoo.emissions.drivers import Drivers
 from sciml_zoo.emissions.forecast import QUANTILES, Forecast
 from sciml_zoo.emissions.panel import Panel
@@ -84,7 +84,7 @@ def forecast_scenario(
             of no coming year, given twice, not above 0, or of a company that last reported zero.
     """
     if scenario.drivers is not None:
-        _require_changes(scenario.name, scenario.drivers, panel.years[-1], horizon)
+        _require_changes(f"scenario {scenario.name!r}", scenario.drivers, panel.years[-1], horizon)
     forecast = forecaster.predict(panel, horizon, samples=samples, seed=seed, drivers=scenario.drivers)
     if scenario.targets is None:
         return forecast
@@ -221,26 +221,28 @@ def _mixed(baseline: Drivers | None, scenario: Drivers, names: list[str]) -> Dri
     return Drivers(baseline.values.reindex(columns=columns), baseline.known_future).replaced(part)
 
 
-def _require_changes(name: str, drivers: Drivers, origin: int, horizon: int) -> None:
+def _require_changes(place: str, drivers: Drivers, origin: int, horizon: int) -> None:
     """Refuses drivers of which a coming year is given and not the year before: such a level would have no effect."""
     years = range(origin + 1, origin + 1 + horizon)
-    for driver, levels in drivers.values.reindex(list(years)).items():
-        known = levels.notna()
+    for driver in drivers.values.columns:
+        known = drivers.values[driver].reindex(list(years)).notna().to_numpy()
         if not known.any():
-            raise InputError(f"scenario {name!r}: driver {driver!r} is not given in any year from {years[0]} to "
-                             f"{years[-1]}; give these, or leave it out")  # fmt: skip
-        gap = known & ~known.shift(fill_value=True)
-        if gap.any():
-            year = int(gap.to_numpy().argmax()) + origin + 1
-            raise InputError(f"scenario {name!r}: driver {driver!r} is given in {year} and not in {year - 1}, so that "
-                             f"its change is unknown; give every year from {years[0]} on")  # fmt: skip
+            raise InputError(
+                f"{place}: driver {driver!r} is given in no year from {years[0]} to {years[-1]}; give these, "
+                "or leave it out"
+            )
+        gaps = np.flatnonzero(known[1:] & ~known[:-1])
+        if len(gaps):
+            raise InputError(
+                f"{place}: driver {driver!r} is given in {years[gaps[0] + 1]} and not in {years[gaps[0]]}, "
+                f"so that its change is unknown; give every year from {years[0]} on"
+            )
 
 
 def _targets(table: pd.DataFrame, forecast: Forecast, place: str) -> dict[str, pd.Series]:
     """Returns the checked targets of each company: tonnes by year, in order."""
     require(table, ["company", "year", "emissions"], place)
-    years = pd.to_numeric(table["year"], errors="coerce").to_numpy(np.float64)
-    tonnes = pd.to_numeric(table["emissions"], errors="coerce").to_numpy(np.float64)
+    years, tonnes = numbers(table["year"]), numbers(table["emissions"])
     for company, given, year, value in zip(table["company"], table["year"], years, tonnes, strict=True):
         if company not in forecast.companies:
             raise InputError(
