@@ -2,14 +2,13 @@
 
 import argparse
 import contextlib
-from collections.abc import Callable
 from pathlib import Path
 
+from sciml_zoo.cli.arguments import count, file_ending_in, image_file, whole
 from sciml_zoo.cli.output import add_json_option, output_file
 
 __all__ = ["add_parser"]
 
-_IMAGES = (".png", ".pdf", ".svg")
 _PANEL = (
     "CSV with company, year, emissions and perhaps unit, sector, country; or eutl, ghgrp_firms, ghgrp_facilities, gcb"
 )
@@ -42,13 +41,17 @@ def _add_forecast(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     verb.add_argument("panel", metavar="PANEL", help=_PANEL)
     verb.add_argument("--weights", required=True, metavar="NAME", help=_WEIGHTS)
     _add_horizon(verb)
-    verb.add_argument("--origin", type=_positive, metavar="YEAR", help="the last year used; default: the panel's last")
+    verb.add_argument("--origin", type=count, metavar="YEAR", help="the last year used; default: the panel's last")
     verb.add_argument(
         "--drivers", metavar="FILE", help="CSV with year and a column for each driver; what it leaves out is drawn"
     )
     verb.add_argument("-o", "--out", type=output_file, required=True, metavar="OUT.csv", help="the file to write")
-    verb.add_argument("--samples", type=_parquet, metavar="OUT.parquet", help="also write the joint trajectories")
-    verb.add_argument("--figure", type=_image, metavar="FILE", help="also draw the total, or the company of --company")
+    verb.add_argument(
+        "--samples", type=file_ending_in(".parquet"), metavar="OUT.parquet", help="also write the joint trajectories"
+    )
+    verb.add_argument(
+        "--figure", type=image_file, metavar="FILE", help="also draw the total, or the company of --company"
+    )
     verb.add_argument("--company", metavar="KEY", help="to draw")
     _add_common(verb, samples=1000)
     verb.set_defaults(run=_forecast)
@@ -74,14 +77,16 @@ def _add_footprint(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]")
         metavar="EMISSIONS",
         help="CSV with company, year, scope, emissions, unit, data_quality",
     )
-    verb.add_argument("--years", type=_positive, metavar="H", help="also forecast so many years; needs --weights")
+    verb.add_argument("--years", type=count, metavar="H", help="also forecast so many years; needs --weights")
     verb.add_argument("--weights", metavar="NAME", help=_WEIGHTS)
-    verb.add_argument("--year", type=_positive, metavar="YEAR", help="of the report; default: the latest with figures")
+    verb.add_argument("--year", type=count, metavar="YEAR", help="of the report; default: the latest with figures")
     verb.add_argument("--currency", metavar="CODE", help="of the report; default: that of the holdings")
     verb.add_argument(
         "--rates", type=Path, metavar="FILE", help="CSV with currency, rate (in units of --currency), perhaps year"
     )
-    verb.add_argument("--figure", type=_image, metavar="FILE", help="also draw the financed emissions; needs --years")
+    verb.add_argument(
+        "--figure", type=image_file, metavar="FILE", help="also draw the financed emissions; needs --years"
+    )
     _add_common(verb, samples=1000)
     verb.set_defaults(run=_footprint)
 
@@ -136,40 +141,29 @@ def _add_scenarios(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]")
     verb.add_argument(
         "--targets", type=Path, metavar="FILE.csv", help="company, year, emissions: met in every scenario"
     )
-    verb.add_argument("--figure", type=_image, metavar="FILE", help="also draw what the first scenario's drivers add")
+    verb.add_argument(
+        "--figure", type=image_file, metavar="FILE", help="also draw what the first scenario's drivers add"
+    )
     _add_common(verb, samples=200)
     verb.set_defaults(run=_scenarios)
 
 
 def _add_horizon(verb: argparse.ArgumentParser) -> None:
-    verb.add_argument("--horizon", type=_positive, required=True, metavar="H", help="years to forecast")
+    verb.add_argument("--horizon", type=count, required=True, metavar="H", help="years to forecast")
 
 
 def _add_common(verb: argparse.ArgumentParser, *, samples: int) -> None:
     verb.add_argument(
-        "--n-samples", type=_positive, default=samples, metavar="N", help="joint trajectories; default: %(default)s"
+        "--n-samples", type=count, default=samples, metavar="N", help="joint trajectories; default: %(default)s"
     )
-    verb.add_argument("--seed", type=_not_negative, default=0, metavar="S", help="of the draws; default: 0")
+    verb.add_argument("--seed", type=whole, default=0, metavar="S", help="of the draws; default: 0")
     verb.add_argument("--device", default="auto", metavar="DEVICE", help="auto, cpu, cuda, …")
-    verb.add_argument("--threads", type=_positive, metavar="N", help="of the CPU; default: all")
+    verb.add_argument("--threads", type=count, metavar="N", help="of the CPU; default: all")
     add_json_option(verb)
 
 
-def _at_least(least: int) -> Callable[[str], int]:
-    def whole(text: str) -> int:
-        with contextlib.suppress(ValueError):
-            if int(text) >= least:
-                return int(text)
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of {least} or more")
-
-    return whole
-
-
-_positive, _not_negative = _at_least(1), _at_least(0)
-
-
 def _years(text: str) -> list[int]:
-    return [_positive(year) for year in text.split(",")]
+    return [count(year) for year in text.split(",")]
 
 
 def _fraction(text: str) -> float:
@@ -177,21 +171,6 @@ def _fraction(text: str) -> float:
         if 0 <= float(text) < 1:
             return float(text)
     raise argparse.ArgumentTypeError(f"{text!r} is not a fraction in [0, 1)")
-
-
-def _with_ending(text: str, *endings: str) -> Path:
-    path = output_file(text)
-    if path.suffix not in endings:
-        raise argparse.ArgumentTypeError(f"{text}: give a name that ends in {', '.join(endings)}")
-    return path
-
-
-def _image(text: str) -> Path:
-    return _with_ending(text, *_IMAGES)
-
-
-def _parquet(text: str) -> Path:
-    return _with_ending(text, ".parquet")
 
 
 def _named_file(text: str) -> tuple[str, Path]:

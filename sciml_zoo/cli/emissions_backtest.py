@@ -13,11 +13,11 @@ from sciml_zoo.cli.emissions_inputs import (
     kept_warnings,
     open_network,
     prepared_device,
-    records,
     show_table,
     write_table,
 )
 from sciml_zoo.cli.output import plain_console, progress_bar, write_json
+from sciml_zoo.emissions._table import records
 from sciml_zoo.emissions.backtest import backtest
 from sciml_zoo.emissions.backtest_scores import REFERENCE, VIEWS, BacktestResult
 from sciml_zoo.emissions.baselines import Combination, DampedTrend, Drift, PooledDrift, Theta

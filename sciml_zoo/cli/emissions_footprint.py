@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 
 from sciml_zoo.cli.emissions_inputs import (
-    history_total,
     kept_warnings,
     open_network,
     prepared_device,
@@ -120,7 +119,7 @@ def _draw(
     factors = found.holdings.groupby("company")["attribution"].sum().reindex(forecast.companies).to_numpy(np.float64)
     panel, total = histories[scope], forecast.total(factors)
     title = f"Financed emissions, scope {scope}"
-    figure = portfolio_fan_chart(panel.years, history_total(panel, factors), total, forecast.origin, title)
+    figure = portfolio_fan_chart(panel.years, panel.total(factors), total, forecast.origin, title)
     save_figure(args.figure, figure)
 
 

@@ -2,27 +2,25 @@
 
 import argparse
 import io
-import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 from sciml_zoo.cli.emissions_inputs import (
     checked_panel,
-    history_total,
     kept_warnings,
     open_network,
     prepared_device,
-    records,
     save_figure,
     show_table,
-    spread,
     write_table,
     write_whole,
 )
 from sciml_zoo.cli.output import plain_console, progress_bar, write_json
-from sciml_zoo.emissions.forecast import Forecast
-from sciml_zoo.emissions.inference import forecast_panel
+from sciml_zoo.emissions._table import records
+from sciml_zoo.emissions.forecast import Forecast, spread
+from sciml_zoo.emissions.inference import forecast_panel, without_report
 from sciml_zoo.emissions.panel import Panel
 from sciml_zoo.emissions.sources import open_drivers
 from sciml_zoo.errors import InputError
@@ -67,7 +65,6 @@ def forecast(args: argparse.Namespace) -> int:
                 device=device,
                 on_progress=show,
             )
-        left_out = _left_out(panel, found)
     table = found.table()
     figure = None if args.figure is None else _figure(panel, found, args.company)
     samples = None if args.samples is None else _parquet(found)
@@ -76,7 +73,7 @@ def forecast(args: argparse.Namespace) -> int:
         write_whole(args.samples, samples)
     if figure is not None:
         save_figure(args.figure, figure)
-    total = spread(found.total(), found.years)
+    total = records(pd.DataFrame({"year": found.years} | spread(found.total())))
     summary = {
         "panel": args.panel,
         "out": str(args.out),
@@ -87,7 +84,7 @@ def forecast(args: argparse.Namespace) -> int:
         "n_samples": args.n_samples,
         "seed": args.seed,
         "total": total,
-        "not_forecast": left_out,
+        "not_forecast": without_report(panel, panel.select(found.companies)),
         "rejected": records(panel.rejected),
         "warnings": told,
     }
@@ -102,27 +99,13 @@ def forecast(args: argparse.Namespace) -> int:
     return 0
 
 
-def _left_out(panel: Panel, found: Forecast) -> list[str]:
-    """Returns the companies that are not forecast, and warns of them by name."""
-    there = {*found.companies, ""}
-    left_out = [key for key in dict.fromkeys([*panel.companies, *panel.rejected["company"]]) if key not in there]
-    if left_out:
-        more = f" and {len(left_out) - 5} more" if len(left_out) > 5 else ""
-        warnings.warn(
-            f"not forecast, for lack of a report up to {found.origin}: {', '.join(map(repr, left_out[:5]))}{more}",
-            stacklevel=2,
-        )
-    return left_out
-
-
 def _figure(panel: Panel, found: Forecast, company: str | None) -> "Figure":
     from sciml_zoo.emissions.figures import fan_chart, portfolio_fan_chart
 
     if company is not None:
         return fan_chart(panel, found, company)
-    history = history_total(panel.select(found.companies))
     title = f"Total of {len(found.companies):,} companies"
-    return portfolio_fan_chart(panel.years, history, found.total(), found.origin, title)
+    return portfolio_fan_chart(panel.years, panel.select(found.companies).total(), found.total(), found.origin, title)
 
 
 def _parquet(found: Forecast) -> bytes:

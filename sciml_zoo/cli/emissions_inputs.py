@@ -8,13 +8,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
 import torch
 
 from sciml_zoo._files import write_atomically
 from sciml_zoo.cli.output import choose_device, plain_console
-from sciml_zoo.emissions.forecast import QUANTILES
 from sciml_zoo.emissions.model import EmissionsForecaster
 from sciml_zoo.emissions.panel import Panel
 from sciml_zoo.emissions.sources import open_panel
@@ -26,14 +24,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "checked_panel",
-    "history_total",
     "kept_warnings",
     "open_network",
     "prepared_device",
-    "records",
     "save_figure",
     "show_table",
-    "spread",
     "write_table",
     "write_whole",
 ]
@@ -114,40 +109,6 @@ def kept_warnings() -> Iterator[list[str]]:
         warnings.simplefilter("always", UserWarning)
         warnings.showwarning = keep
         yield texts
-
-
-def spread(samples: np.ndarray, years: Sequence[int]) -> list[dict[str, float]]:
-    """Returns ``year``, ``mean`` and the quantiles of a total, year by year.
-
-    Args:
-        samples: [samples, years].
-        years: [years].
-    """
-    quantiles = np.quantile(samples, list(QUANTILES.values()), axis=0)
-    columns = {"year": years, "mean": samples.mean(axis=0), **dict(zip(QUANTILES, quantiles, strict=True))}
-    return records(pd.DataFrame(columns))
-
-
-def history_total(panel: Panel, weights: np.ndarray | None = None) -> np.ndarray:
-    """Returns what all companies reported together, NaN in a year without a report, [years].
-
-    Args:
-        panel: the companies.
-        weights: of them, [companies]; None: all one.
-    """
-    values = panel.values if weights is None else panel.values * weights[:, None]
-    return np.where(np.isfinite(values).any(axis=0), np.nansum(values, axis=0), np.nan)
-
-
-def records(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """Returns the rows of a table for JSON; what is missing is None.
-
-    Args:
-        table: any.
-    """
-    return [
-        {str(name): None if pd.isna(cell) else cell for name, cell in row.items()} for row in table.to_dict("records")
-    ]
 
 
 def write_table(path: Path, table: pd.DataFrame) -> None:

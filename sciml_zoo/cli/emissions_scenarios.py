@@ -10,11 +10,11 @@ from sciml_zoo.cli.emissions_inputs import (
     kept_warnings,
     open_network,
     prepared_device,
-    records,
     save_figure,
     show_table,
 )
 from sciml_zoo.cli.output import write_json
+from sciml_zoo.emissions._table import records
 from sciml_zoo.emissions.drivers import read_drivers
 from sciml_zoo.emissions.panel import read_panel
 from sciml_zoo.emissions.scenarios import Scenario, compare, contributions

@@ -6,12 +6,12 @@ import math
 import sys
 import tempfile
 import warnings
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sciml_zoo.cli import train
-from sciml_zoo.cli.output import add_json_option, output_file, plain_console, progress_bar, write_json
+from sciml_zoo.cli.arguments import count, file_ending_in, image_file, not_negative, positive, whole
+from sciml_zoo.cli.output import add_json_option, plain_console, progress_bar, write_json
 from sciml_zoo.errors import InputError
 
 if TYPE_CHECKING:
@@ -48,22 +48,23 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     _add_problem(verb)
     verb.add_argument("--method", choices=_SOLVERS, default="auto", help="default: auto")
     limit = verb.add_mutually_exclusive_group()
-    limit.add_argument("--time-limit", type=_positive, metavar="S", help="seconds for each problem; default: 10")
-    limit.add_argument("--sweeps", type=_count, metavar="N", help="instead: so many sweeps, and the same result again")
+    limit.add_argument("--time-limit", type=positive, metavar="S", help="seconds for each problem; default: 10")
+    limit.add_argument("--sweeps", type=count, metavar="N", help="instead: so many sweeps, and the same result again")
     verb.set_defaults(run=_ground_state)
     verb = verbs.add_parser("sample", help="draw states at a temperature, with error bars and diagnostics")
     _add_problem(verb)
     place = verb.add_mutually_exclusive_group(required=True)
-    place.add_argument("--temperature", type=_positive, metavar="T", help="in units of the couplings")
-    place.add_argument("--beta", type=_not_negative, metavar="B", help="or its inverse")
-    verb.add_argument("--sweeps", type=_count, default=10_000, metavar="N", help="measured; default: 10000")
-    verb.add_argument("--replicas", type=_count, default=16, metavar="R", help="independent chains; default: 16")
-    verb.add_argument("--burn-in", type=_whole, metavar="N", help="sweeps before; default: half of --sweeps")
-    verb.add_argument("--thin", type=_count, default=1, metavar="N", help="sweeps between two draws; default: 1")
+    place.add_argument("--temperature", type=positive, metavar="T", help="in units of the couplings")
+    place.add_argument("--beta", type=not_negative, metavar="B", help="or its inverse")
+    verb.add_argument("--sweeps", type=count, default=10_000, metavar="N", help="measured; default: 10000")
+    verb.add_argument("--replicas", type=count, default=16, metavar="R", help="independent chains; default: 16")
+    verb.add_argument("--burn-in", type=whole, metavar="N", help="sweeps before; default: half of --sweeps")
+    verb.add_argument("--thin", type=count, default=1, metavar="N", help="sweeps between two draws; default: 1")
     verb.add_argument("--method", choices=_SAMPLERS, default="auto", help="default: auto")
-    states, image = (partial(_with_ending, endings=names) for names in ((".npz", ".csv"), (".png", ".pdf", ".svg")))
-    verb.add_argument("--output", type=states, metavar="FILE", help="write the states, to .npz or .csv")
-    verb.add_argument("--figure", type=image, metavar="FILE", help="draw energies, to .png, .pdf or .svg")
+    verb.add_argument(
+        "--output", type=file_ending_in(".npz", ".csv"), metavar="FILE", help="write the states, to .npz or .csv"
+    )
+    verb.add_argument("--figure", type=image_file, metavar="FILE", help="draw energies, to .png, .pdf or .svg")
     verb.set_defaults(run=_sample)
     verb = verbs.add_parser(
         "learn",
@@ -75,10 +76,10 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     verb.add_argument(
         "--objective", choices=tuple(_OBJECTIVES), default="pseudo_likelihood", help="default: %(default)s"
     )
-    verb.add_argument("--hidden", type=_whole, default=0, metavar="N", help="hidden units; default: none")
+    verb.add_argument("--hidden", type=whole, default=0, metavar="N", help="hidden units; default: none")
     verb.add_argument("--restricted", action="store_true", help="couple only visible with hidden units")
-    verb.add_argument("--steps", type=_count, default=2000, metavar="N", help="of the optimizer; default: 2000")
-    verb.add_argument("--seed", type=_whole, default=0, metavar="N", help="default: 0")
+    verb.add_argument("--steps", type=count, default=2000, metavar="N", help="of the optimizer; default: 2000")
+    verb.add_argument("--seed", type=whole, default=0, metavar="N", help="default: 0")
     verb.add_argument("--out", type=Path, required=True, metavar="DIR", help="the run folder")
     verb.add_argument("--resume", action="store_true", help="go on from DIR/last")
     add_json_option(verb)
@@ -88,41 +89,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 def _add_problem(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("file", metavar="FILE", help="Gset, Biq Mac, Edwards–Anderson or Chimera; dataset:NAME/FILE")
     verb.add_argument("--format", choices=_FORMATS, help="default: told by the content")
-    verb.add_argument("--seed", type=_whole, default=0, metavar="N", help="default: 0")
+    verb.add_argument("--seed", type=whole, default=0, metavar="N", help="default: 0")
     add_json_option(verb)
-
-
-def _number(text: str, kind: type, least: float, wanted: str, *, above: bool = False) -> Any:
-    try:
-        value = kind(text)
-    except ValueError:
-        value = math.nan
-    if not (value > least if above else value >= least) or math.isinf(value):
-        raise argparse.ArgumentTypeError(f"{text!r} is not {wanted}")
-    return value
-
-
-def _positive(text: str) -> float:
-    return float(_number(text, float, 0, "a positive number", above=True))
-
-
-def _not_negative(text: str) -> float:
-    return float(_number(text, float, 0, "a number of zero or more"))
-
-
-def _count(text: str) -> int:
-    return int(_number(text, int, 1, "a whole number of 1 or more"))
-
-
-def _whole(text: str) -> int:
-    return int(_number(text, int, 0, "a whole number of 0 or more"))
-
-
-def _with_ending(text: str, endings: tuple[str, ...]) -> Path:
-    path = output_file(text)
-    if path.suffix not in endings:
-        raise argparse.ArgumentTypeError(f"{text}: give a name that ends in {', '.join(endings)}")
-    return path
 
 
 def _ground_state(args: argparse.Namespace) -> int:

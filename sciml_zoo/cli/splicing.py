@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sciml_zoo.cli.arguments import count, image_file
 from sciml_zoo.cli.output import add_json_option, choose_device, output_file, plain_console, write_json
 from sciml_zoo.errors import InputError
 
@@ -22,7 +23,6 @@ _STRANDS = ("+", "-")
 _KINDS = ("donor", "acceptor")
 # Those of sciml_zoo.splicing.portraits, which is slow to import.
 _FIGURES = ("track", "precision-recall", "reliability", "donor-logo", "acceptor-logo", "gradient")
-_IMAGES = (".png", ".pdf", ".svg")
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -62,7 +62,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     verb.add_argument("annotation", metavar="GENES.gff3", help="GFF3 or GTF, plain or gzip; or dataset:NAME/FILE")
     verb.add_argument("-o", "--out", type=output_file, required=True, metavar="OUT.vcf", help="the file to write")
     verb.add_argument(
-        "--window", type=_count, default=50, metavar="BASES", help="how far from a variant; default: %(default)s"
+        "--window", type=count, default=50, metavar="BASES", help="how far from a variant; default: %(default)s"
     )
     _add_common(verb)
     verb.set_defaults(run=_variants)
@@ -74,7 +74,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     verb.add_argument("what", choices=_FIGURES, metavar="WHAT", help=", ".join(_FIGURES))
     verb.add_argument("fasta", metavar="GENOME.fa", help="plain or gzip; or dataset:NAME/FILE")
     verb.add_argument("annotation", metavar="GENES.gff3", help="GFF3 or GTF, plain or gzip; or dataset:NAME/FILE")
-    verb.add_argument("-o", "--out", type=_image, required=True, metavar="FILE", help=".png, .pdf or .svg")
+    verb.add_argument("-o", "--out", type=image_file, required=True, metavar="FILE", help=".png, .pdf or .svg")
     verb.add_argument("--gene", metavar="NAME", help="of a track; default: the gene with most introns")
     verb.add_argument("--chromosomes", default="", metavar="A,B", help="default: all")
     _add_common(verb)
@@ -87,7 +87,7 @@ def _add_common(verb: argparse.ArgumentParser) -> None:
         help="of the species or a near one (see `sciml-zoo list`), local-dir:PATH or hf-hub:ORG/REPO@REV",
     )  # fmt: skip
     verb.add_argument("--device", default="auto", metavar="DEVICE", help="auto, cpu, cuda, …")
-    verb.add_argument("--threads", type=_count, metavar="N", help="of the CPU; default: all")
+    verb.add_argument("--threads", type=count, metavar="N", help="of the CPU; default: all")
     add_json_option(verb)
 
 
@@ -96,20 +96,6 @@ def _probability(text: str) -> float:
         if 0 < float(text) <= 1:
             return float(text)
     raise argparse.ArgumentTypeError(f"{text!r} is not a probability in (0, 1]")
-
-
-def _image(text: str) -> Path:
-    path = output_file(text)
-    if path.suffix not in _IMAGES:
-        raise argparse.ArgumentTypeError(f"{text}: give a name that ends in {', '.join(_IMAGES)}")
-    return path
-
-
-def _count(text: str) -> int:
-    with contextlib.suppress(ValueError):
-        if int(text) >= 1:
-            return int(text)
-    raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 1 or more")
 
 
 def _scan(args: argparse.Namespace) -> int:

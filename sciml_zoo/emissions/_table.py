@@ -6,13 +6,14 @@ import io
 import zlib
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from sciml_zoo.errors import InputError
 
-__all__ = ["FIRST_YEAR", "LAST_YEAR", "is_year", "numbers", "read_table", "require", "texts"]
+__all__ = ["FIRST_YEAR", "LAST_YEAR", "is_year", "numbers", "read_table", "records", "require", "texts"]
 
 #: Other years are typing errors.
 FIRST_YEAR, LAST_YEAR = 1700, 2200
@@ -81,6 +82,17 @@ def require(frame: pd.DataFrame, columns: Iterable[str], place: str | Path) -> N
     if missing:
         found = ", ".join(map(str, frame.columns[:12]))
         raise InputError(f"{place}: no column {', '.join(map(repr, missing))}; the columns are: {found}")
+
+
+def records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Returns the rows of a table for JSON; what is missing is None.
+
+    Args:
+        table: any.
+    """
+    return [
+        {str(name): None if pd.isna(cell) else cell for name, cell in row.items()} for row in table.to_dict("records")
+    ]
 
 
 def texts(column: pd.Series) -> pd.Series:

@@ -59,7 +59,8 @@ class TrajectoryCalibration(nn.Module):
 
     Attributes:
         typical: the median forecast before correction, [years + 1, horizon].
-        drift: D of the median company and of the total, NaN: the network's own, [2, horizon].
+        has_drift: whether there is a drift of its own; if not, the network's medians stand, bool scalar.
+        drift: D of the median company and of the total, [2, horizon].
         size: log emissions of the median company and of the company of the median tonne, [2].
         belief: g, [horizon].
         stretch: of the distance from the median at :data:`LEVELS`, [horizon, 4].
@@ -67,6 +68,7 @@ class TrajectoryCalibration(nn.Module):
     """
 
     typical: Tensor
+    has_drift: Tensor
     drift: Tensor
     size: Tensor
     belief: Tensor
@@ -76,7 +78,8 @@ class TrajectoryCalibration(nn.Module):
     def __init__(self, years: int, horizon: int) -> None:
         super().__init__()
         self.register_buffer("typical", torch.zeros(years + 1, horizon))
-        self.register_buffer("drift", torch.full((2, horizon), float("nan")))
+        self.register_buffer("has_drift", torch.tensor(False))
+        self.register_buffer("drift", torch.zeros(2, horizon))
         self.register_buffer("size", torch.tensor([0.0, 1.0]))
         self.register_buffer("belief", torch.ones(horizon))
         self.register_buffer("stretch", torch.ones(horizon, len(LEVELS)))
@@ -102,9 +105,11 @@ class TrajectoryCalibration(nn.Module):
         samples = ratios.shape[1]
         middle = ordered[:, (samples - 1) // 2 : samples // 2 + 1].mean(1, keepdim=True)
         typical = self.typical[origin.clamp(0, len(self.typical) - 1)][:, None, fitted] * beyond
-        place = ((level - self.size[0]) / (self.size[1] - self.size[0])).clamp(0, 1)[:, None, None]
-        common = torch.lerp(self.drift[0, fitted].expand_as(typical), self.drift[1, fitted].expand_as(typical), place)
-        common = torch.where(torch.isfinite(common), common * beyond, typical)
+        common = typical
+        if self.has_drift:
+            place = ((level - self.size[0]) / (self.size[1] - self.size[0])).clamp(0, 1)[:, None, None]
+            typical_drift, total_drift = self.drift[:, None, None, fitted]
+            common = torch.lerp(typical_drift, total_drift, place) * beyond
         centre = common + self.belief[fitted] * (middle - typical)
         moved = centre + (ordered - middle) * self._factors(samples, fitted).to(ratios.dtype)
         spread = drift[:, None] * self.drift_spread * years
@@ -144,7 +149,7 @@ class TrajectoryCalibration(nn.Module):
         self.stretch.fill_(1.0)
         predicted = ratios.median(1).values
         self._fit_typical(predicted, weights, origin)
-        if torch.isfinite(self.drift).all():
+        if self.has_drift:
             self._fit_belief(predicted, actual, weights, origin)
         self._fit_stretch(self(ratios, drift, origin, level), actual)
 
@@ -159,6 +164,7 @@ class TrajectoryCalibration(nn.Module):
             level: likewise.
             prior: τ, a year.
         """
+        self.has_drift.fill_(True)
         self.drift.zero_()
         self.drift_spread.fill_(prior)
         years = [y for y in origin.unique() if torch.isfinite(actual[origin == y, 0]).sum() >= _FEWEST]

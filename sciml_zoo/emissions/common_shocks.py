@@ -32,22 +32,39 @@ class CommonShocks(nn.Module):
     Attributes:
         past: learned with the network, [years, factors].
         used: whether a year's shocks were learned, [years].
-        levels: of the drivers, from the year before the first on, NaN where unknown, [years + 1, drivers].
+        levels: of the drivers, from the year before the first on, 0 where unknown, [years + 1, drivers].
+        known: which of them are known, bool: a checkpoint holds no NaN.
     """
 
     used: Tensor
     levels: Tensor
+    known: Tensor
 
     def __init__(self, years: int, factors: int, drivers: int) -> None:
         super().__init__()
         self.past = nn.Parameter(0.003 * torch.randn(years, factors))
         self.register_buffer("used", torch.zeros(years, dtype=torch.bool))
-        self.register_buffer("levels", torch.full((years + 1, drivers), float("nan"), dtype=torch.float64))
+        self.register_buffer("levels", torch.zeros(years + 1, drivers, dtype=torch.float64))
+        self.register_buffer("known", torch.zeros(years + 1, drivers, dtype=torch.bool))
+
+    def remember(self, levels: Tensor) -> None:
+        """Keeps the drivers' past.
+
+        Args:
+            levels: from the year before the first on, NaN where unknown, [years + 1, drivers].
+        """
+        self.known.copy_(torch.isfinite(levels))
+        self.levels.copy_(levels.nan_to_num())
+
+    @property
+    def past_levels(self) -> Tensor:
+        """What :meth:`remember` was given, [years + 1, drivers]."""
+        return torch.where(self.known, self.levels, float("nan"))
 
     @property
     def growth(self) -> Tensor:
-        """Log growth of the drivers in the past years, [years, drivers]."""
-        return self.levels.clamp(min=LOWEST_LEVEL).log().diff(dim=0)
+        """Log growth of the drivers in the past years, NaN where unknown, [years, drivers]."""
+        return self.past_levels.clamp(min=LOWEST_LEVEL).log().diff(dim=0)
 
     def of_years(self, index: Tensor) -> Tensor:
         """Returns the shocks learned for past years.

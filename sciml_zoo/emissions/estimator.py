@@ -20,12 +20,12 @@ __all__ = ["NeuralForecaster", "default_optimizer", "default_trainer"]
 
 
 def default_optimizer() -> OptimizerConfig:
-    """Returns the optimizer of the shipped recipes."""
+    """Returns the optimizer of a recipe that names none."""
     return OptimizerConfig(name="adamw", learning_rate=3e-3, weight_decay=1.0, schedule="cosine", warmup_steps=50)
 
 
 def default_trainer() -> TrainerConfig:
-    """Returns the trainer of the shipped recipes."""
+    """Returns the trainer of a recipe that names none."""
     return TrainerConfig(
         max_steps=300, batch_size=1024, clip_norm=1.0, validate_every=300, monitor="crps", evaluation_batch_size=4096
     )

@@ -82,8 +82,8 @@ def prepared_network(
             )
     _know_years(model, windows[0], None if drivers is None else drivers.values)
     if config.prior_drift is not None:
-        past = PanelWindows(panels, config)
-        future, weight, year, history = (past.tensor(name) for name in ("future", "weight", "year", "history"))
+        names = ("future", "weight", "year", "history")
+        future, weight, year, history = (torch.cat([part.tensor(name) for part in windows]) for name in names)
         model.calibration.fit_drift(future, weight, year, history[:, -1], config.prior_drift)
     companies = [sum(len(panel.companies) for panel in side) for side in (train, validation)]
     notes = {
@@ -119,4 +119,4 @@ def _know_years(model: EmissionsForecaster, windows: PanelWindows, drivers: pd.D
         model.shocks.used[year[future[:, step]] + step] = True
     if drivers is not None:
         table = drivers.reindex(range(config.first_year - 1, config.last_year + 1))
-        model.shocks.levels.copy_(torch.tensor(table.to_numpy(dtype=np.float64)))
+        model.shocks.remember(torch.tensor(table.to_numpy(dtype=np.float64)))

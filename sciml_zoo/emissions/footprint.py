@@ -7,6 +7,7 @@ that is not covered is listed with the reason. Scopes are never added, but for 1
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,8 +18,9 @@ import pandas as pd
 from sciml_zoo.emissions import portfolio
 from sciml_zoo.emissions._checked_table import TableSource
 from sciml_zoo.emissions._positions import Positions, latest_of, match, other_years
+from sciml_zoo.emissions._table import records
 from sciml_zoo.emissions.currencies import Rates
-from sciml_zoo.emissions.forecast import QUANTILES, Forecast
+from sciml_zoo.emissions.forecast import QUANTILES, Forecast, spread
 from sciml_zoo.emissions.holdings import SCOPES, read_emissions
 from sciml_zoo.errors import InputError, nearest
 
@@ -37,7 +39,7 @@ _COMBINED = "1+2"
 
 
 @dataclass(frozen=True)
-class _Report:
+class _Report(ABC):
     """What both reports hold.
 
     Attributes:
@@ -71,19 +73,19 @@ class _Report:
         for scope, rows in self.metrics.groupby("scope", sort=False):
             metrics = {name: self._entry(of_name) for name, of_name in rows.groupby("metric", sort=False)}
             uncovered = self.uncovered[self.uncovered["scope"].eq(scope)].drop(columns="scope")
-            scopes[scope] = {"metrics": metrics, "uncovered": _records(uncovered)}
+            scopes[scope] = {"metrics": metrics, "uncovered": records(uncovered)}
         return {
             "year": self.year,
             "currency": self.currency,
             "portfolio_value": self.value,
             "scopes": scopes,
-            "holdings": _records(self.holdings),
+            "holdings": records(self.holdings),
             "warnings": list(self.warnings),
         }
 
+    @abstractmethod
     def _entry(self, rows: pd.DataFrame) -> dict[str, Any]:
         """Returns what JSON says of one metric, given its rows."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,7 @@ class Footprint(_Report):
         return self.metrics.loc[chosen, "value"].item()
 
     def _entry(self, rows: pd.DataFrame) -> dict[str, Any]:
-        return _records(rows[["value", "unit", "coverage"]])[0]
+        return records(rows[["value", "unit", "coverage"]])[0]
 
 
 @dataclass(frozen=True)
@@ -128,7 +130,7 @@ class FootprintTrajectory(_Report):
 
     def _entry(self, rows: pd.DataFrame) -> dict[str, Any]:
         by_year = rows[["year", "mean", *QUANTILES]]
-        return _records(rows[["unit", "coverage"]])[0] | {"years": _records(by_year)}
+        return records(rows[["unit", "coverage"]])[0] | {"years": records(by_year)}
 
 
 def footprint(
@@ -244,9 +246,7 @@ def footprint_trajectory(
     for scope, (tonnes, emitting) in by_holding.items():
         for name, samples, coverage in _metrics(positions, tonnes, emitting):
             labels = {"scope": scope, "metric": name, "unit": METRICS[name].format(positions.currency)}
-            spread = dict(zip(QUANTILES, np.quantile(samples, list(QUANTILES.values()), axis=0), strict=True))
-            columns = {"coverage": coverage, "year": years[scope], "mean": samples.mean(axis=0), **spread}
-            rows.append(pd.DataFrame(labels | columns))
+            rows.append(pd.DataFrame(labels | {"coverage": coverage, "year": years[scope]} | spread(samples)))
         gaps.append(positions.uncovered(scope, emitting, emitting))
     return FootprintTrajectory(
         positions.year,
@@ -301,8 +301,3 @@ def _metrics(positions: Positions, tonnes: np.ndarray, emitting: np.ndarray) -> 
         (name, np.where(covered.any(), metric, np.nan), positions.coverage(covered))
         for name, (metric, covered) in metrics.items()
     ]
-
-
-def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
-    rows = table.to_dict("records")
-    return [{str(name): None if pd.isna(cell) else cell for name, cell in row.items()} for row in rows]

@@ -8,10 +8,20 @@ import pandas as pd
 
 from sciml_zoo.emissions.panel import Panel
 
-__all__ = ["QUANTILES", "Forecast", "Forecaster"]
+__all__ = ["QUANTILES", "Forecast", "Forecaster", "spread"]
 
 #: The quantiles in a forecast's table, by column.
 QUANTILES = {"q025": 0.025, "q10": 0.1, "q50": 0.5, "q90": 0.9, "q975": 0.975}
+
+
+def spread(samples: np.ndarray) -> dict[str, np.ndarray]:
+    """Returns ``mean`` and, by the names of :data:`QUANTILES`, the quantiles of samples, float64 [...].
+
+    Args:
+        samples: [samples, ...].
+    """
+    quantiles = np.quantile(samples, list(QUANTILES.values()), axis=0).astype(np.float64)
+    return {"mean": samples.mean(axis=0, dtype=np.float64), **dict(zip(QUANTILES, quantiles, strict=True))}
 
 
 @dataclass(frozen=True)
@@ -71,8 +81,7 @@ class Forecast:
 
     def table(self) -> pd.DataFrame:
         """Returns ``company, year, mean, q025, q10, q50, q90, q975``: a row for each company and year, in order."""
-        columns = {"mean": self.mean} | dict(zip(QUANTILES, self.quantile(*QUANTILES.values()), strict=True))
-        columns["q50"] = self.median
+        columns = spread(self.samples) | {"q50": self.median}
         index = pd.MultiIndex.from_product([self.companies, self.years], names=["company", "year"])
         return pd.DataFrame({name: array.ravel() for name, array in columns.items()}, index=index).reset_index()
 

@@ -2,9 +2,9 @@
 
 ==================  ======================================================================
 change              log ratio to the last report, 0 in a year without one
-deviation           log level − running mean of the last five reports or fewer
+deviation           log level − running mean, in which a report weighs 1/n, and 1/5 from the fifth on
 below peak          log level − log of the highest report so far
-volatility          running mean of |change|, over at most eight of them
+volatility          running mean of 0.2 and all |change|, in which a change weighs 1/9 or more
 reports             log(1 + their number)
 level               (log level − center) / spread, of the companies trained on
 gap                 years since the last report
@@ -87,7 +87,7 @@ class History:
         seen, before = torch.isfinite(level), torch.isfinite(self.level)
         known = level.nan_to_num()
         both = seen & before
-        after = self._after(known, torch.where(both, known - self.level.nan_to_num(), 0.0), both)
+        after = self._after(known, torch.where(both, known - self.level.nan_to_num(), 0.0))
         return History(
             level=torch.where(seen, level, self.level),
             mean=torch.where(seen, after.mean, self.mean),
@@ -108,7 +108,7 @@ class History:
         """
         return self._after(self.level + change, change)
 
-    def _after(self, level: Tensor, change: Tensor, counted: Tensor | None = None) -> "History":
+    def _after(self, level: Tensor, change: Tensor) -> "History":
         reports = self.reports + 1
         size = change.abs().clamp(max=2.0)
         return History(

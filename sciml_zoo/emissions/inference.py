@@ -3,12 +3,13 @@
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
 
 import numpy as np
+import pandas as pd
 import torch
 
 from sciml_zoo._files import write_atomically
+from sciml_zoo.emissions._checked_table import named
 from sciml_zoo.emissions.backtest import backtest
 from sciml_zoo.emissions.drivers import Drivers
 from sciml_zoo.emissions.forecast import Forecast
@@ -17,8 +18,9 @@ from sciml_zoo.emissions.panel import Panel
 from sciml_zoo.emissions.sources import open_panel
 from sciml_zoo.emissions.trained import TrainedForecaster
 from sciml_zoo.errors import InputError
+from sciml_zoo.training.ranks import Ranks
 
-__all__ = ["Ranks", "evaluate", "forecast_panel", "predict"]
+__all__ = ["evaluate", "forecast_panel", "predict", "without_report"]
 
 _SAMPLES = 1000
 _SCORES = {
@@ -30,16 +32,6 @@ _SCORES = {
     "coverage_95": "coverage95",
     "n": "company_origins",
 }
-
-
-class Ranks(Protocol):
-    """What is needed of a group of processes; :class:`sciml_zoo.training.backend.Backend` has it."""
-
-    rank: int
-    world_size: int
-
-    def gather(self, value: Any) -> list[Any]:
-        """Returns the values of all ranks."""
 
 
 def _whole(name: str, value: int | str) -> int:
@@ -104,6 +96,17 @@ def evaluate(
     return scores if ranks is None else ranks.gather(scores)[0]
 
 
+def without_report(panel: Panel, known: Panel) -> list[str]:
+    """Returns the companies of a panel, those of whom no value could be taken too, that another does not have.
+
+    Args:
+        panel: all of them.
+        known: those with a report up to some year.
+    """
+    there = {*known.companies, ""}
+    return [key for key in dict.fromkeys([*panel.companies, *panel.rejected["company"]]) if key not in there]
+
+
 def forecast_panel(
     model: EmissionsForecaster,
     panel: Panel,
@@ -139,9 +142,9 @@ def forecast_panel(
     if last > panel.years[-1]:
         raise InputError(f"--origin {last}: the panel ends in {panel.years[-1]}")
     known = panel.until(last)
-    left_out = len(panel.companies) - len(known.companies)
+    left_out = without_report(panel, known)
     if left_out:
-        warnings.warn(f"{left_out} companies report nothing up to {last}, and are not forecast", stacklevel=2)
+        warnings.warn(f"not forecast, for lack of a report up to {last}: {named(pd.Series(left_out))}", stacklevel=2)
     if model.config.last_year > last:
         warnings.warn(
             f"the weights have learned from years up to {model.config.last_year}: a forecast from {last} is no test",

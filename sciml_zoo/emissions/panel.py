@@ -54,6 +54,15 @@ class Panel:
         """Emissions as an array, float64 [companies, years], NaN where nothing was reported."""
         return self.emissions.to_numpy(dtype=np.float64)
 
+    def total(self, weights: np.ndarray | None = None) -> np.ndarray:
+        """Returns what all that reported emitted together, NaN in a year without a report, float64 [years].
+
+        Args:
+            weights: of the companies, such as attribution factors, [companies]; None: all one.
+        """
+        values = self.values if weights is None else self.values * weights[:, None]
+        return np.where(np.isfinite(values).any(axis=0), np.nansum(values, axis=0), np.nan)
+
     def until(self, year: int) -> "Panel":
         """Returns what was known at the end of a year: companies with nothing reported by then are left out.
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from sciml_zoo.emissions.estimator import default_optimizer, default_trainer
 from sciml_zoo.emissions.fitting import prepared_network
 from sciml_zoo.emissions.model import EmissionsForecasterConfig
-from sciml_zoo.emissions.panel import Panel
 from sciml_zoo.emissions.sources import open_panel
 from sciml_zoo.emissions.task import ForecastTask, LossConfig
 from sciml_zoo.errors import InputError, nearest
@@ -94,14 +93,10 @@ def prepare(recipe: ForecasterRecipe) -> PreparedTraining[ForecasterRecipe]:
         InputError: files that cannot be read, or too little to learn from.
     """
     config = recipe.data
-    panels = [_cut(open_panel(name, drivers=config.drivers), config) for name in config.panels]
+    panels = [open_panel(name, drivers=config.drivers).between(config.since, config.until) for name in config.panels]
     found = prepared_network(panels, recipe.model, validation_fraction=config.validation_fraction, seed=recipe.seed)
     rejected = sum(len(panel.rejected) for panel in panels)
     notes = {**found.notes, "rejected rows": f"{rejected:,}"}
     resolved = dataclasses.replace(recipe, model=found.model.config)
     task = ForecastTask(found.model, recipe.loss)
     return PreparedTraining(resolved, task, found.train, found.validation, notes)  # type: ignore[arg-type]
-
-
-def _cut(panel: Panel, config: PanelConfig) -> Panel:
-    return panel.between(config.since, config.until)

@@ -19,7 +19,7 @@ import pandas as pd
 
 from sciml_zoo.emissions._table import is_year, numbers, require
 from sciml_zoo.emissions.drivers import Drivers
-from sciml_zoo.emissions.forecast import QUANTILES, Forecast
+from sciml_zoo.emissions.forecast import Forecast, spread
 from sciml_zoo.emissions.panel import Panel
 from sciml_zoo.errors import InputError, nearest
 
@@ -139,10 +139,8 @@ def compare(
     tables = []
     for scenario in scenarios:
         forecast = forecast_scenario(forecaster, panel, horizon, scenario, samples=samples, seed=seed)
-        total = forecast.total(factors)
-        columns = {"scenario": scenario.name, "year": forecast.years, "mean": total.mean(axis=0)}
-        quantiles = np.quantile(total, list(QUANTILES.values()), axis=0)
-        tables.append(pd.DataFrame(columns | dict(zip(QUANTILES, quantiles, strict=True))))
+        columns = {"scenario": scenario.name, "year": forecast.years}
+        tables.append(pd.DataFrame(columns | spread(forecast.total(factors))))
     return pd.concat(tables, ignore_index=True)
 
 

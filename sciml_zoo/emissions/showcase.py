@@ -4,8 +4,6 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from sciml_zoo.emissions.backtest import backtest
 from sciml_zoo.emissions.estimator import NeuralForecaster
 from sciml_zoo.emissions.figures import fan_chart, portfolio_fan_chart
@@ -41,7 +39,7 @@ def demo(directory: Path, say: Say) -> Report:
     """
     panel = synthetic_panel()
     origin = panel.years[-1] - _HORIZON
-    say(f"training a small forecaster on generated companies up to {origin} (ten seconds)")
+    say(f"training a small forecaster on generated companies up to {origin} (a few seconds)")
     forecaster = NeuralForecaster(model=_SMALL, trainer=_BRIEF).fit(panel.until(origin))
     model = forecaster.network
     assert model is not None
@@ -82,7 +80,6 @@ def _portfolio(model: EmissionsForecaster, made: Panel) -> "tuple[Table, list[tu
         if metric["years"] and metric["years"][-1]["mean"] is not None
     ]
     head = ("metric, scope 1", "unit", "covered", "10 %", "median", "90 %")
-    history = np.nansum(held.values, axis=0)
     figures = [
         (
             "a generated company: what it emitted, and what it may emit",
@@ -90,7 +87,7 @@ def _portfolio(model: EmissionsForecaster, made: Panel) -> "tuple[Table, list[tu
         ),
         (
             "all companies of the generated portfolio together",
-            portfolio_fan_chart(held.years, history, forecast.total(), forecast.origin, "Companies held"),
+            portfolio_fan_chart(held.years, held.total(), forecast.total(), forecast.origin, "Companies held"),
         ),
     ]
     return Table(f"The portfolio in {forecast.years[-1]}", head, rows), figures

@@ -4,8 +4,7 @@ import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
-from sciml_zoo.datasets import dataset_path, referenced_file
-from sciml_zoo.datasets.locate import dataset_file
+from sciml_zoo.datasets import dataset_file, dataset_path, referenced_file
 from sciml_zoo.emissions.data import (
     read_eutl,
     read_gcb,

@@ -3,9 +3,11 @@
 from collections.abc import Callable
 
 import numpy as np
+import pandas as pd
 import torch
 
-from sciml_zoo.emissions.drivers import LOWEST_LEVEL, Drivers
+from sciml_zoo.emissions._history import shifted
+from sciml_zoo.emissions.drivers import Drivers
 from sciml_zoo.emissions.forecast import Forecast
 from sciml_zoo.emissions.model import EmissionsForecaster
 from sciml_zoo.emissions.panel import Panel
@@ -88,7 +90,7 @@ class TrainedForecaster:
         generator = torch.Generator(self._device).manual_seed(seed)
         growth = None
         if drivers is not None:
-            growth = torch.from_numpy(driver_growth(self.model, drivers, panel.years[-1], horizon))
+            growth = torch.tensor(driver_growth(self.model, drivers, panel.years[-1], horizon))
         lead = min(int(age.max()), _OLDEST)
         shocks = self._shocks(samples, lead, horizon, generator, growth)
         drift = torch.randn(samples, generator=generator, device=self._device)
@@ -101,7 +103,7 @@ class TrainedForecaster:
             for start in range(0, len(group), max(_ROWS // samples, 1)):
                 part = group[start : start + max(_ROWS // samples, 1)]
                 ratios = self.model.trajectories(
-                    torch.from_numpy(_ending(logs[part], age[part])).to(self._device),
+                    torch.from_numpy(shifted(logs[part], age[part])).to(self._device),
                     statics[0][part].to(self._device),
                     statics[1][part].to(self._device),
                     steps,
@@ -130,13 +132,6 @@ class TrainedForecaster:
         return self.model.shocks.draw(samples, lead + horizon, generator=generator, growth=growth)
 
 
-def _ending(logs: np.ndarray, age: np.ndarray) -> np.ndarray:
-    """Returns histories moved right, so that each ends with its last report."""
-    columns = np.arange(logs.shape[1]) - age[:, None]
-    moved = np.take_along_axis(logs, np.maximum(columns, 0), axis=1)
-    return np.where(columns >= 0, moved, np.nan).astype(np.float32)
-
-
 def driver_growth(model: EmissionsForecaster, drivers: Drivers, origin: int, horizon: int) -> np.ndarray:
     """Returns the log growth of a network's drivers in coming years.
 
@@ -160,8 +155,8 @@ def driver_growth(model: EmissionsForecaster, drivers: Drivers, origin: int, hor
         named = unknown[0] if unknown else ""
         raise InputError(f"driver {named!r}: the weights do not know it; {nearest(named, config.drivers)}")
     years = range(origin, origin + horizon + 1)
-    levels = drivers.values.reindex(index=years, columns=list(config.drivers)).to_numpy(dtype=np.float64, copy=True)
-    own = origin - (config.first_year - 1)
-    if 0 <= own < len(model.shocks.levels):
-        levels[0] = np.where(np.isnan(levels[0]), model.shocks.levels[own].cpu().numpy(), levels[0])
-    return np.diff(np.log(np.maximum(levels, LOWEST_LEVEL)), axis=0)
+    levels = drivers.values.reindex(index=years, columns=list(config.drivers))
+    past, own = model.shocks.past_levels, origin - (config.first_year - 1)
+    if 0 <= own < len(past):
+        levels.loc[origin] = levels.loc[origin].fillna(pd.Series(past[own].cpu().numpy(), levels.columns))
+    return Drivers(levels).growth().to_numpy()[1:]

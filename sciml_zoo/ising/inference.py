@@ -10,7 +10,6 @@ import csv
 import io
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -23,8 +22,9 @@ from sciml_zoo.ising.metrics import best_log_partition, moment_error, scores
 from sciml_zoo.ising.model import BoltzmannMachine
 from sciml_zoo.ising.observations import load_incomplete, load_samples
 from sciml_zoo.ising.partition import enumerated_units
+from sciml_zoo.training.ranks import Ranks
 
-__all__ = ["Ranks", "complete", "evaluate", "predict"]
+__all__ = ["complete", "evaluate", "predict"]
 
 _EXACT_UNKNOWN = 12
 _CHAINS = 100
@@ -32,16 +32,6 @@ _BURN_IN = 100
 _SWEEPS = 100
 # Moments are compared where the gradient of log Z takes seconds.
 _MOMENT_LIMIT = 20
-
-
-class Ranks(Protocol):
-    """What is needed of a group of processes; :class:`sciml_zoo.training.backend.Backend` has it."""
-
-    rank: int
-    world_size: int
-
-    def gather(self, value: Any) -> list[Any]:
-        """Returns the values of all ranks."""
 
 
 def evaluate(

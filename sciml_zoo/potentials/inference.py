@@ -7,7 +7,7 @@ does not depend on how many there are.
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import ase.io
 import torch
@@ -19,22 +19,13 @@ from sciml_zoo.errors import InputError
 from sciml_zoo.potentials.data import collate, energy_of, forces_of, model_inputs, read_structures, to_graph
 from sciml_zoo.potentials.metrics import EnergyForceErrors
 from sciml_zoo.potentials.potential import Potential
+from sciml_zoo.training.ranks import Ranks
 
-__all__ = ["Ranks", "evaluate", "predict", "predict_structures"]
+__all__ = ["evaluate", "predict", "predict_structures"]
 
 # Each chunk is one batch: small enough for any memory, large enough to use a GPU.
 _STRUCTURES = 32
 _ATOMS = 512
-
-
-class Ranks(Protocol):
-    """What is needed of a group of processes; :class:`sciml_zoo.training.backend.Backend` has it."""
-
-    rank: int
-    world_size: int
-
-    def gather(self, value: Any) -> list[Any]:
-        """Returns the values of all ranks."""
 
 
 def predict_structures(

@@ -6,7 +6,6 @@ Chromosomes are read in windows with the model's halo on either side, as :mod:`s
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -27,24 +26,15 @@ from sciml_zoo.splicing.metrics import average_precision, expected_calibration_e
 from sciml_zoo.splicing.model import SpliceModel
 from sciml_zoo.splicing.recipe import labelled_genome
 from sciml_zoo.splicing.scan import candidate_sites, scan_to_file
+from sciml_zoo.training.ranks import Ranks
 
-__all__ = ["Predicted", "Ranks", "evaluate", "predict", "predict_regions", "site_scores"]
+__all__ = ["Predicted", "evaluate", "predict", "predict_regions", "site_scores"]
 
 _WINDOW = 16384
 _KINDS = ("donor", "acceptor")
 _CONFIDENT = 0.1
 _WINDOWS = 512
 _NOT_REPORTED = -1000.0
-
-
-class Ranks(Protocol):
-    """What is needed of a group of processes; :class:`sciml_zoo.training.backend.Backend` has it."""
-
-    rank: int
-    world_size: int
-
-    def gather(self, value: Any) -> list[Any]:
-        """Returns the values of all ranks."""
 
 
 @dataclass(frozen=True)

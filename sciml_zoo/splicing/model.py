@@ -16,6 +16,7 @@ side gives what the whole chromosome would give.
 """
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -55,7 +56,7 @@ def one_hot(codes: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
     return (codes.unsqueeze(-1) == torch.arange(4, device=codes.device)).to(dtype)
 
 
-class SpliceModel(nn.Module):
+class SpliceModel(nn.Module, ABC):
     """What all splice-site networks share: sites as [..., strand, kind], and calibrated probabilities.
 
     Attributes:
@@ -67,10 +68,11 @@ class SpliceModel(nn.Module):
         self.calibration = Calibration()
 
     @property
+    @abstractmethod
     def halo(self) -> int:
         """Bases on either side beyond which a sequence changes the logits of a base by less than about 1e-5."""
-        raise NotImplementedError
 
+    @abstractmethod
     def from_one_hot(self, bases: Tensor, methylation: Tensor | None = None) -> Tensor:
         """Reads sequences given as vectors, which may be relaxed.
 
@@ -81,7 +83,6 @@ class SpliceModel(nn.Module):
         Returns:
             Logits [B, L, 2, 2]: strand (+, −), kind (donor, acceptor).
         """
-        raise NotImplementedError
 
     def forward(self, codes: Tensor, methylation: Tensor | None = None) -> Tensor:
         """Reads sequences.

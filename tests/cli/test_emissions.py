@@ -34,9 +34,9 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     model = sz.create_model("emissions_rnn", members=1, hidden=4, drivers=("gdp", "carbon"), last_year=2016)
     with torch.no_grad():
         # As if something had been learned, so that drivers have an effect.
-        model.calibration.drift.zero_()
+        model.calibration.has_drift.fill_(True)
         model.shocks.used.fill_(True)
-        model.shocks.levels.copy_(100 * torch.rand_like(model.shocks.levels).cumsum(0))
+        model.shocks.remember(100 * torch.rand_like(model.shocks.levels).cumsum(0))
         model.shocks.past.normal_(std=0.03)
     sz.save_model(model, root / "model")
     sz.save_model(sz.create_model("boltzmann_machine", n_visible=3), root / "ising")

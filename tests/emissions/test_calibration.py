@@ -95,7 +95,7 @@ def test_differences_are_believed_as_far_as_their_slope_is_stable(slopes, belief
     n = 21 * len(slopes)
     origin = torch.arange(len(slopes)).repeat_interleave(21)
     calibration = TrajectoryCalibration(len(slopes), HORIZON)
-    calibration.drift.zero_()
+    calibration.has_drift.fill_(True)
     ratios = predicted.repeat(len(slopes), 1)[:, None] + 0.1 * torch.linspace(-1, 1, 5)[:, None]
     actual = torch.tensor(slopes)[origin][:, None] * predicted.repeat(len(slopes), 1) + 0.05
     calibration.fit(ratios, actual, torch.ones(n), origin, torch.zeros(n), drift=torch.zeros(5))

@@ -14,7 +14,7 @@ def learned(drivers: int) -> CommonShocks:
     torch.manual_seed(0)
     shocks = CommonShocks(YEARS, FACTORS, drivers)
     growth = 0.05 * torch.randn(YEARS + 1, drivers, dtype=torch.float64)
-    shocks.levels.copy_(1000 * growth.cumsum(0).exp())
+    shocks.remember(1000 * growth.cumsum(0).exp())
     with torch.no_grad():
         shocks.past.copy_(0.03 * torch.randn(YEARS, FACTORS) + 0.8 * shocks.growth.sum(1, keepdim=True) + 0.1)
     shocks.used[2:] = True

@@ -141,8 +141,6 @@ def test_the_gradient_through_three_sampled_years_is_the_numerical_one():
 def test_the_registered_model_is_saved_verified_and_loaded(tmp_path):
     model = scrambled(members=2, sectors=("Energy",), drivers=("gdp",))
     assert isinstance(sz.create_model("emissions_rnn"), EmissionsForecaster)
-    model.calibration.drift.zero_()
-    model.shocks.levels.fill_(100.0)
     save_model(model, tmp_path / "saved")
     assert verify(f"local-dir:{tmp_path / 'saved'}").max_abs_error == 0
     loaded = sz.load_model(f"local-dir:{tmp_path / 'saved'}")
@@ -157,3 +155,13 @@ def test_the_registered_model_is_saved_verified_and_loaded(tmp_path):
 def test_an_impossible_shape_is_refused_by_name(key, value):
     with pytest.raises(InputError, match=f"{key}: {value}"):
         EmissionsForecasterConfig(**{key: value})
+
+
+def test_the_untrained_network_forecasts_the_last_value():
+    torch.manual_seed(0)
+    model = EmissionsForecaster(EmissionsForecasterConfig(members=1, hidden=4)).eval()
+    inputs = model.example_inputs()
+    assert (model(**inputs)["median"] == 0).all()
+    shocks = torch.zeros(1, 4001, 1, model.config.factors)
+    ratios = model.trajectories(**inputs, shocks=shocks, generator=torch.Generator().manual_seed(0))
+    assert ratios.median(1).values.abs().max() < 0.02

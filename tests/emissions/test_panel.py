@@ -16,7 +16,7 @@ few = settings(max_examples=60, deadline=None)
 KEYS = ["NA", "0", "02806440604", "nan", "None", "1e3", "Ørsted A/S", " padded ", 'with "quotes", and\nlines', "TRUE"]
 
 
-def same(one, other):
+def assert_same(one, other):
     pd.testing.assert_frame_equal(one.emissions, other.emissions)
     pd.testing.assert_frame_equal(one.statics, other.statics)
 
@@ -39,9 +39,9 @@ def panels(draw):
 @given(panels())
 @few
 def test_long_and_wide_there_and_back(panel):
-    same(Panel.from_long(panel.to_long()), panel)
-    same(Panel.from_wide(panel.to_wide()), panel)
-    same(Panel.from_wide(panel.to_wide().set_index("company")), panel)
+    assert_same(Panel.from_long(panel.to_long()), panel)
+    assert_same(Panel.from_wide(panel.to_wide()), panel)
+    assert_same(Panel.from_wide(panel.to_wide().set_index("company")), panel)
 
 
 @given(panels(), st.booleans())
@@ -51,7 +51,7 @@ def test_files_keep_keys_and_numbers_as_they_are(tmp_path_factory, panel, compre
     for table in (panel.to_long(), panel.to_wide()):
         text = table.to_csv(index=False).encode("utf-8-sig")
         path.write_bytes(gzip.compress(text) if compressed else text)
-        same(read_panel(path), panel)
+        assert_same(read_panel(path), panel)
 
 
 def test_gaps_zeros_late_starts_and_exits_stay():
@@ -165,7 +165,7 @@ def test_what_was_known_at_the_end_of_a_year(panel, year):
             panel.until(year)
         return
     long = panel.to_long()
-    same(Panel.from_long(long[long["year"] <= year]), _trimmed(panel.until(year)))
+    assert_same(Panel.from_long(long[long["year"] <= year]), _trimmed(panel.until(year)))
 
 
 def _trimmed(panel):

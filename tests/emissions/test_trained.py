@@ -26,11 +26,11 @@ def network() -> EmissionsForecaster:
         spread.weight.zero_()
         spread.bias.copy_(torch.tensor([-4.0, 0.0, 2.0, 1.0]))
         growth = 0.2 * torch.randn(len(YEARS), 2, dtype=torch.float64)
-        model.shocks.levels.copy_(100 * growth.cumsum(0).exp())
+        model.shocks.remember(100 * growth.cumsum(0).exp())
         model.shocks.past.copy_(0.2 * model.shocks.growth[:, :1])
     model.shocks.used[:] = True
     # The origin then matters to the calibration.
-    model.calibration.drift.zero_()
+    model.calibration.has_drift.fill_(True)
     model.calibration.typical.normal_(std=0.1)
     return model
 
@@ -113,3 +113,24 @@ def test_progress_ends_with_all_companies_that_are_not_at_zero(network, panel):
     seen: list[tuple[int, int]] = []
     drawn(network, panel, on_progress=lambda done, total: seen.append((done, total)))
     assert seen[-1] == (len(panel.companies) - 1, len(panel.companies) - 1)
+
+
+def test_the_same_seed_gives_the_same_forecast(network, panel):
+    first = drawn(network, panel, seed=5)
+    np.testing.assert_array_equal(drawn(network, panel, seed=5), first)
+    assert (drawn(network, panel, seed=6) != first).any()
+
+
+def test_a_company_at_zero_stays_there(network, panel):
+    panel.emissions.iloc[2, -1] = 0.0
+    samples = drawn(network, panel, 7)
+    assert (samples[:, 2] == 0).all()
+    assert (np.delete(samples, 2, axis=1) > 0).all()
+
+
+def test_impossible_requests_are_refused(network, panel):
+    with pytest.raises(InputError, match="horizon: 0"):
+        drawn(network, panel, 0)
+    panel.emissions.iloc[1] = np.nan
+    with pytest.raises(InputError, match="company 001"):
+        drawn(network, panel)

@@ -62,3 +62,9 @@ def test_no_window_depends_on_what_its_future_holds():
 def test_only_a_number_is_a_code_and_the_first_of_two_names_counts():
     found = places(["Basic", "basic metals", " 7 ", "Glass"], ["Basic metals", "7 Glass", "8 Glass"])
     assert found.tolist() == [0, 1, 2, 2]
+
+
+def test_a_sector_is_found_by_code_name_or_whole():
+    vocabulary = ("20 Combustion of fuels", "Energy")
+    found = places(["20", "combustion of fuels", "20 Combustion of fuels", "ENERGY", "", "other"], vocabulary)
+    assert found.tolist() == [1, 1, 1, 2, 0, 0]

@@ -97,7 +97,7 @@ def test_hidden_regions() -> None:
     assert window.known[230:].all()
 
 
-def same(one: Window, other: Window) -> None:
+def assert_same(one: Window, other: Window) -> None:
     for name in ("codes", "labels", "known", "genic", "structure"):
         np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
 
@@ -106,9 +106,9 @@ def test_reverse_complement_of_a_window_is_the_window_of_the_reverse_complement(
     labelled = genome([gene("f", "A", "+", [(100, 200), (260, 300)])])
     turned_gene = gene("f", "A", "-", [(3000 - 300, 3000 - 260), (3000 - 200, 3000 - 100)])
     turned = LabelledGenome({"A": reverse_complement(labelled.sequences["A"])}, Annotation((turned_gene,), (), "test"))
-    same(labelled.window(Region("A", 50, 400)).reverse_complement(), turned.window(Region("A", 2600, 2950)))
+    assert_same(labelled.window(Region("A", 50, 400)).reverse_complement(), turned.window(Region("A", 2600, 2950)))
     window = labelled.window(Region("A", 50, 400))
-    same(window.reverse_complement().reverse_complement(), window)
+    assert_same(window.reverse_complement().reverse_complement(), window)
 
 
 # ---- junction records
@@ -297,7 +297,7 @@ def test_training_windows_stay_inside_and_repeat() -> None:
     windows = TrainingWindows(labelled, split.train, length=1000, n=20, seed=3)
     validation = [decode(labelled.sequences[r.chromosome][r.start : r.start + 40]) for r in split.validation]
     for index in range(20):
-        same(windows[index], windows[index])
+        assert_same(windows[index], windows[index])
         text = decode(windows[index].codes)
         assert len(text) == 1000
         assert not any(piece in text or piece in decode(reverse_complement(encode(text))) for piece in validation)
@@ -312,7 +312,7 @@ def test_cover_of_a_large_region_is_evenly_spaced() -> None:
     some = cover(labelled, [Region("A", 0, 30_000)], 1000, most=10)
     assert len(some) == 10
     for window, expected in zip(some, every[::3], strict=True):
-        same(window, expected)
+        assert_same(window, expected)
 
 
 def test_short_sequences_share_a_window() -> None:
