@@ -2,18 +2,20 @@
 
 ======================================  =====================================================================
 m ← P + g (m − P) + (D − P)             median of a company; P: the typical median forecast at the same origin
-D(h) = k · mean over years of c(t, h)   drift; c: the typical change in h years from year t on: of the median
-                                        company, and of the total; between their sizes interpolated
-k = τ² / (τ² + s²/n)                    how far it is believed; s: spread of c(t, 1), n: number of years
+D(h) = k₁ h c                           drift of the median company; c: weighted median of all yearly changes
+D(h) = k₂ · mean over years of c(t, h)  drift of the total; c(t, h): its log growth in the h years from year t on
+k = τ² / (τ² + s²/n)                    how far a drift is believed; s: spread of the change from year to year,
+                                        n: number of years
 g(h) = mean_t b − spread_t b            b: slope of actual on forecast differences, in the h years from t on
 stretch(h, level)                       of the distance from the median, so that the quantiles cover
 ======================================  =====================================================================
 
-The drift's prior is N(0, τ²): the forecast shrinks to the last value where years are few or contradict each other. What
-is left of its uncertainty, τ √(1 − k) a year, is shared by all companies and years of a trajectory. Where no prior is
-given, the network's own medians stand. The stretches are those of split conformal prediction,
-asymmetric and by horizon (Romano, Patterson & Candès, "Conformalized quantile regression", 2019), fitted on companies
-that the network was not trained on.
+Between the size of the median company and that of the median tonne the drift is interpolated. For large companies the
+median is then moved so that the expected total, not its median, drifts by D. The drift's prior is N(0, τ²): the
+forecast shrinks to the last value where years are few or contradict each other. What is left of its uncertainty,
+τ √(1 − k) a year, is shared by all companies and years of a trajectory. Where no prior is given, the network's own medians stand.
+The stretches are those of split conformal prediction, asymmetric and by horizon (Romano, Patterson & Candès,
+"Conformalized quantile regression", 2019), fitted on companies that the network was not trained on.
 """
 
 import torch
@@ -24,6 +26,8 @@ __all__ = ["LEVELS", "TrajectoryCalibration", "weighted_median"]
 #: Where the stretches are fitted.
 LEVELS = (0.025, 0.1, 0.9, 0.975)
 
+# Newton's steps, each of at most so much, towards the expected total.
+_MEAN_STEPS, _LARGEST_SHIFT = 3, 0.2
 _LEAST_STRETCH, _LARGEST_STRETCH = 0.5, 2.5
 # Fewer companies than this tell neither a typical change nor a slope, nor a quantile.
 _FEWEST, _FEWEST_FOR_QUANTILES = 10, 100
@@ -62,6 +66,8 @@ class TrajectoryCalibration(nn.Module):
         has_drift: whether there is a drift of its own; if not, the network's medians stand, bool scalar.
         drift: D of the median company and of the total, [2, horizon].
         size: log emissions of the median company and of the company of the median tonne, [2].
+        mean_shift: of the median where the drift is the total's, so that the expected total grows by the drift and not
+            by half a variance more, [horizon].
         belief: g, [horizon].
         stretch: of the distance from the median at :data:`LEVELS`, [horizon, 4].
         drift_spread: of the drift, a year, scalar.
@@ -71,6 +77,7 @@ class TrajectoryCalibration(nn.Module):
     has_drift: Tensor
     drift: Tensor
     size: Tensor
+    mean_shift: Tensor
     belief: Tensor
     stretch: Tensor
     drift_spread: Tensor
@@ -81,6 +88,7 @@ class TrajectoryCalibration(nn.Module):
         self.register_buffer("has_drift", torch.tensor(False))
         self.register_buffer("drift", torch.zeros(2, horizon))
         self.register_buffer("size", torch.tensor([0.0, 1.0]))
+        self.register_buffer("mean_shift", torch.zeros(horizon))
         self.register_buffer("belief", torch.ones(horizon))
         self.register_buffer("stretch", torch.ones(horizon, len(LEVELS)))
         self.register_buffer("drift_spread", torch.zeros(()))
@@ -107,13 +115,17 @@ class TrajectoryCalibration(nn.Module):
         typical = self.typical[origin.clamp(0, len(self.typical) - 1)][:, None, fitted] * beyond
         common = typical
         if self.has_drift:
-            place = ((level - self.size[0]) / (self.size[1] - self.size[0])).clamp(0, 1)[:, None, None]
             typical_drift, total_drift = self.drift[:, None, None, fitted]
-            common = torch.lerp(typical_drift, total_drift, place) * beyond
+            total_drift = total_drift + self.mean_shift[fitted]
+            common = torch.lerp(typical_drift, total_drift, self._place(level)[:, None, None]) * beyond
         centre = common + self.belief[fitted] * (middle - typical)
         moved = centre + (ordered - middle) * self._factors(samples, fitted).to(ratios.dtype)
         spread = drift[:, None] * self.drift_spread * years
         return torch.empty_like(ratios).scatter_(1, order, moved) + spread.to(ratios.dtype)
+
+    def _place(self, level: Tensor) -> Tensor:
+        """Returns where companies lie between the median company, 0, and that of the median tonne, 1, [n]."""
+        return ((level - self.size[0]) / (self.size[1] - self.size[0])).clamp(0, 1)
 
     def _factors(self, samples: int, fitted: Tensor) -> Tensor:
         """Returns the stretch at each rank, between the levels interpolated, [samples, horizon]."""
@@ -147,11 +159,14 @@ class TrajectoryCalibration(nn.Module):
         """
         self.belief.fill_(1.0)
         self.stretch.fill_(1.0)
+        self.mean_shift.zero_()
         predicted = ratios.median(1).values
         self._fit_typical(predicted, weights, origin)
         if self.has_drift:
             self._fit_belief(predicted, actual, weights, origin)
         self._fit_stretch(self(ratios, drift, origin, level), actual)
+        if self.has_drift:
+            self._fit_mean(ratios, origin, level, drift)
 
     @torch.no_grad()
     def fit_drift(self, actual: Tensor, weights: Tensor, origin: Tensor, level: Tensor, prior: float) -> None:
@@ -171,14 +186,16 @@ class TrajectoryCalibration(nn.Module):
         if len(years) < 2:
             return
         tonnes = level.double().exp()
-        typical = torch.stack([weighted_median(actual[origin == y], weights[origin == y]) for y in years])
+        typical = torch.stack([weighted_median(actual[origin == y, :1], weights[origin == y]) for y in years])
         total = torch.stack([_growth(actual[origin == y], tonnes[origin == y]) for y in years])
-        for place, changes in enumerate((typical, total)):
+        steps = torch.arange(1, len(self.belief) + 1, device=actual.device)
+        growth = total.nanmean(0)
+        for step in range(1, len(steps)):
+            if torch.isnan(growth[step]):
+                growth[step] = growth[step - 1] * (step + 1) / step
+        for place, changes, drift in ((0, typical, weighted_median(actual[:, 0], weights) * steps), (1, total, growth)):
             belief = prior**2 / (prior**2 + changes[:, 0].var() / len(changes))
-            self.drift[place] = belief * changes.nanmean(0)
-            for step in range(1, len(self.belief)):
-                if torch.isnan(self.drift[place, step]):
-                    self.drift[place, step] = self.drift[place, step - 1] * (step + 1) / step
+            self.drift[place] = belief * drift
             if place == 0:
                 self.drift_spread.copy_(prior * (1 - belief).sqrt())
         smaller, larger = weighted_median(level, weights), weighted_median(level, tonnes.to(level))
@@ -206,10 +223,16 @@ class TrajectoryCalibration(nn.Module):
         for step in range(len(self.belief)):
             known = torch.stack(slopes)[:, step]
             known = known[torch.isfinite(known)]
-            if len(known) > 1:
-                self.belief[step] = (known.mean() - known.std()).clamp(0, 1)
-            elif step:
-                self.belief[step] = self.belief[step - 1]
+            # One year alone says nothing of how stable a slope is.
+            self.belief[step] = (known.mean() - known.std()).clamp(0, 1) if len(known) > 1 else 0.0
+
+    def _fit_mean(self, ratios: Tensor, origin: Tensor, level: Tensor, drift: Tensor) -> None:
+        place, tonnes = self._place(level)[:, None], level.double().exp()[:, None]
+        for _ in range(_MEAN_STEPS):
+            expected = self(ratios, drift, origin, level).double().exp().mean(1) * tonnes
+            excess = (expected.sum(0) / tonnes.sum()).log() - self.drift[1]
+            moved = (expected * place).sum(0) / expected.sum(0)
+            self.mean_shift -= (excess / moved.clamp(min=0.1)).clamp(-_LARGEST_SHIFT, _LARGEST_SHIFT).to(excess.dtype)
 
     def _fit_stretch(self, ratios: Tensor, actual: Tensor) -> None:
         at = torch.tensor([*LEVELS, 0.5], dtype=ratios.dtype, device=ratios.device)

@@ -10,7 +10,7 @@ import torch
 
 from sciml_zoo.emissions.model import EmissionsForecaster, EmissionsForecasterConfig
 from sciml_zoo.emissions.panel import Panel
-from sciml_zoo.emissions.windows import PanelWindows, log_emissions
+from sciml_zoo.emissions.windows import PanelWindows, changes_ahead, log_emissions
 from sciml_zoo.errors import InputError
 
 __all__ = ["Prepared", "prepared_network"]
@@ -82,9 +82,7 @@ def prepared_network(
             )
     _know_years(model, windows[0], None if drivers is None else drivers.values)
     if config.prior_drift is not None:
-        names = ("future", "weight", "year", "history")
-        future, weight, year, history = (torch.cat([part.tensor(name) for part in windows]) for name in names)
-        model.calibration.fit_drift(future, weight, year, history[:, -1], config.prior_drift)
+        model.calibration.fit_drift(*changes_ahead(panels, config), prior=config.prior_drift)
     companies = [sum(len(panel.companies) for panel in side) for side in (train, validation)]
     notes = {
         "companies": f"{companies[0]:,} to train on, {companies[1]:,} to calibrate on",

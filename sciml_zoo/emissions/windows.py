@@ -12,7 +12,7 @@ from sciml_zoo.emissions.metrics import naive_scale
 from sciml_zoo.emissions.model import EmissionsForecasterConfig
 from sciml_zoo.emissions.panel import Panel
 
-__all__ = ["PanelWindows", "Window", "log_emissions", "places"]
+__all__ = ["Changes", "PanelWindows", "Window", "changes_ahead", "log_emissions", "places"]
 
 # A company that hardly changed before weighs at most this much: its scale is a fluke.
 _LARGEST_WEIGHT = 50.0
@@ -37,6 +37,22 @@ class Window(NamedTuple):
     sector: Tensor
     country: Tensor
     year: Tensor
+
+
+class Changes(NamedTuple):
+    """What came after every report, however short the history before it.
+
+    Attributes:
+        future: log ratios to the report, NaN where nothing was reported, float32 [n, horizon].
+        weight: the report / mean absolute change of the company in all years, float32 [n].
+        year: the first year of the future, counted from the first of the common shocks, int64 [n].
+        level: log of the report, float32 [n].
+    """
+
+    future: Tensor
+    weight: Tensor
+    year: Tensor
+    level: Tensor
 
 
 def log_emissions(values: NDArray[np.float64]) -> NDArray[np.float32]:
@@ -140,3 +156,28 @@ def _windows(panel: Panel, config: EmissionsForecasterConfig, open_ended: bool) 
         )
         for name, parts in found.items()
     }
+
+
+def changes_ahead(panels: Sequence[Panel], config: EmissionsForecasterConfig) -> Changes:
+    """Collects what came after every report of companies that ever changed.
+
+    Args:
+        panels: of any companies.
+        config: of the network: horizon, first year.
+
+    Returns:
+        The changes.
+    """
+    found: dict[str, list[NDArray[np.generic]]] = {name: [] for name in Changes._fields}
+    for panel in panels:
+        values, logs = panel.values, log_emissions(panel.values)
+        scale = naive_scale(values)
+        padded = np.concatenate([logs, np.full((len(logs), config.horizon), np.nan, dtype=np.float32)], axis=1)
+        for last, year in enumerate(panel.years[:-1]):
+            future = padded[:, last + 1 : last + 1 + config.horizon] - logs[:, last : last + 1]
+            kept = np.isfinite(future).any(1) & (scale > 0)
+            found["future"].append(future[kept])
+            found["weight"].append(np.minimum(values[kept, last] / scale[kept], _LARGEST_WEIGHT).astype(np.float32))
+            found["year"].append(np.full(kept.sum(), year + 1 - config.first_year, dtype=np.int64))
+            found["level"].append(logs[kept, last])
+    return Changes(*(torch.from_numpy(np.concatenate(found[name])) for name in Changes._fields))
