@@ -24,6 +24,13 @@ BENCHMARKS = (
     ("benchmarks.splicing.uci", True),
     ("benchmarks.splicing.mpsa", True),
     ("benchmarks.splicing.plasticity", True),
+    ("benchmarks.emissions.accuracy", True),
+    ("benchmarks.emissions.m3", True),
+    ("benchmarks.emissions.drivers", True),
+    ("benchmarks.emissions.out_of_time", True),
+    ("benchmarks.emissions.ceiling", True),
+    ("benchmarks.emissions.speed", True),
+    ("benchmarks.emissions.portfolio", True),
 )
 
 

@@ -2,20 +2,20 @@
 
 ======================================  =====================================================================
 m ← P + g (m − P) + (D − P)             median of a company; P: the typical median forecast at the same origin
-D(h) = k₁ h c                           drift of the median company; c: weighted median of all yearly changes
-D(h) = k₂ · mean over years of c(t, h)  drift of the total; c(t, h): its log growth in the h years from year t on
-k = τ² / (τ² + s²/n)                    how far a drift is believed; s: spread of the change from year to year,
+D(h) = k h c                            drift of the medians; c: weighted median of all yearly changes
+G(h) = k' · mean over years of c(t, h)  drift of the total; c(t, h): its log growth in the h years from year t on
+k, k' = τ² / (τ² + s²/n)                how far a drift is believed; s: spread of the change from year to year,
                                         n: number of years
 g(h) = mean_t b − spread_t b            b: slope of actual on forecast differences, in the h years from t on
 stretch(h, level)                       of the distance from the median, so that the quantiles cover
 ======================================  =====================================================================
 
-Between the size of the median company and that of the median tonne the drift is interpolated. For large companies the
-median is then moved so that the expected total, not its median, drifts by D. The drift's prior is N(0, τ²): the
+The expected total drifts by G: from the size of the median company to that of the median tonne, distances from the
+median are more and more stretched on one side and shrunk on the other (skew). The drift's prior is N(0, τ²): the
 forecast shrinks to the last value where years are few or contradict each other. What is left of its uncertainty,
-τ √(1 − k) a year, is shared by all companies and years of a trajectory. Where no prior is given, the network's own medians stand.
-The stretches are those of split conformal prediction, asymmetric and by horizon (Romano, Patterson & Candès,
-"Conformalized quantile regression", 2019), fitted on companies that the network was not trained on.
+τ √(1 − k) a year, is shared by all companies and years of a trajectory. Where no prior is given, the network's own
+medians stand. The stretches are those of split conformal prediction, asymmetric and by horizon (Romano, Patterson &
+Candès, "Conformalized quantile regression", 2019), fitted on companies that the network was not trained on.
 """
 
 import torch
@@ -26,8 +26,8 @@ __all__ = ["LEVELS", "TrajectoryCalibration", "weighted_median"]
 #: Where the stretches are fitted.
 LEVELS = (0.025, 0.1, 0.9, 0.975)
 
-# Newton's steps, each of at most so much, towards the expected total.
-_MEAN_STEPS, _LARGEST_SHIFT = 3, 0.2
+# Newton's steps towards the expected total, each of at most so much.
+_SKEW_STEPS, _LARGEST_STEP, _LARGEST_SKEW = 4, 0.3, 0.8
 _LEAST_STRETCH, _LARGEST_STRETCH = 0.5, 2.5
 # Fewer companies than this tell neither a typical change nor a slope, nor a quantile.
 _FEWEST, _FEWEST_FOR_QUANTILES = 10, 100
@@ -64,10 +64,10 @@ class TrajectoryCalibration(nn.Module):
     Attributes:
         typical: the median forecast before correction, [years + 1, horizon].
         has_drift: whether there is a drift of its own; if not, the network's medians stand, bool scalar.
-        drift: D of the median company and of the total, [2, horizon].
+        drift: D, [horizon].
+        growth: G, [horizon].
         size: log emissions of the median company and of the company of the median tonne, [2].
-        mean_shift: of the median where the drift is the total's, so that the expected total grows by the drift and not
-            by half a variance more, [horizon].
+        skew: relative, of the distances from the median at the larger size; positive: upwards, [horizon].
         belief: g, [horizon].
         stretch: of the distance from the median at :data:`LEVELS`, [horizon, 4].
         drift_spread: of the drift, a year, scalar.
@@ -76,8 +76,9 @@ class TrajectoryCalibration(nn.Module):
     typical: Tensor
     has_drift: Tensor
     drift: Tensor
+    growth: Tensor
     size: Tensor
-    mean_shift: Tensor
+    skew: Tensor
     belief: Tensor
     stretch: Tensor
     drift_spread: Tensor
@@ -86,9 +87,10 @@ class TrajectoryCalibration(nn.Module):
         super().__init__()
         self.register_buffer("typical", torch.zeros(years + 1, horizon))
         self.register_buffer("has_drift", torch.tensor(False))
-        self.register_buffer("drift", torch.zeros(2, horizon))
+        self.register_buffer("drift", torch.zeros(horizon))
+        self.register_buffer("growth", torch.zeros(horizon))
         self.register_buffer("size", torch.tensor([0.0, 1.0]))
-        self.register_buffer("mean_shift", torch.zeros(horizon))
+        self.register_buffer("skew", torch.zeros(horizon))
         self.register_buffer("belief", torch.ones(horizon))
         self.register_buffer("stretch", torch.ones(horizon, len(LEVELS)))
         self.register_buffer("drift_spread", torch.zeros(()))
@@ -113,13 +115,11 @@ class TrajectoryCalibration(nn.Module):
         samples = ratios.shape[1]
         middle = ordered[:, (samples - 1) // 2 : samples // 2 + 1].mean(1, keepdim=True)
         typical = self.typical[origin.clamp(0, len(self.typical) - 1)][:, None, fitted] * beyond
-        common = typical
-        if self.has_drift:
-            typical_drift, total_drift = self.drift[:, None, None, fitted]
-            total_drift = total_drift + self.mean_shift[fitted]
-            common = torch.lerp(typical_drift, total_drift, self._place(level)[:, None, None]) * beyond
+        common = self.drift[fitted] * beyond if self.has_drift else typical
         centre = common + self.belief[fitted] * (middle - typical)
-        moved = centre + (ordered - middle) * self._factors(samples, fitted).to(ratios.dtype)
+        away = (ordered - middle) * self._factors(samples, fitted).to(ratios.dtype)
+        skew = self._place(level)[:, None, None] * self.skew[fitted]
+        moved = centre + away * torch.where(away > 0, 1 + skew, 1 - skew)
         spread = drift[:, None] * self.drift_spread * years
         return torch.empty_like(ratios).scatter_(1, order, moved) + spread.to(ratios.dtype)
 
@@ -159,14 +159,14 @@ class TrajectoryCalibration(nn.Module):
         """
         self.belief.fill_(1.0)
         self.stretch.fill_(1.0)
-        self.mean_shift.zero_()
+        self.skew.zero_()
         predicted = ratios.median(1).values
         self._fit_typical(predicted, weights, origin)
         if self.has_drift:
             self._fit_belief(predicted, actual, weights, origin)
         self._fit_stretch(self(ratios, drift, origin, level), actual)
         if self.has_drift:
-            self._fit_mean(ratios, origin, level, drift)
+            self._fit_skew(ratios, origin, level, drift)
 
     @torch.no_grad()
     def fit_drift(self, actual: Tensor, weights: Tensor, origin: Tensor, level: Tensor, prior: float) -> None:
@@ -181,6 +181,7 @@ class TrajectoryCalibration(nn.Module):
         """
         self.has_drift.fill_(True)
         self.drift.zero_()
+        self.growth.zero_()
         self.drift_spread.fill_(prior)
         years = [y for y in origin.unique() if torch.isfinite(actual[origin == y, 0]).sum() >= _FEWEST]
         if len(years) < 2:
@@ -193,11 +194,10 @@ class TrajectoryCalibration(nn.Module):
         for step in range(1, len(steps)):
             if torch.isnan(growth[step]):
                 growth[step] = growth[step - 1] * (step + 1) / step
-        for place, changes, drift in ((0, typical, weighted_median(actual[:, 0], weights) * steps), (1, total, growth)):
-            belief = prior**2 / (prior**2 + changes[:, 0].var() / len(changes))
-            self.drift[place] = belief * drift
-            if place == 0:
-                self.drift_spread.copy_(prior * (1 - belief).sqrt())
+        belief, belief_total = (prior**2 / (prior**2 + c[:, 0].var() / len(c)) for c in (typical, total))
+        self.drift.copy_(belief * weighted_median(actual[:, 0], weights) * steps)
+        self.growth.copy_(belief_total * growth)
+        self.drift_spread.copy_(prior * (1 - belief).sqrt())
         smaller, larger = weighted_median(level, weights), weighted_median(level, tonnes.to(level))
         self.size.copy_(torch.stack([smaller, torch.maximum(larger, smaller + 0.1)]))
 
@@ -226,13 +226,16 @@ class TrajectoryCalibration(nn.Module):
             # One year alone says nothing of how stable a slope is.
             self.belief[step] = (known.mean() - known.std()).clamp(0, 1) if len(known) > 1 else 0.0
 
-    def _fit_mean(self, ratios: Tensor, origin: Tensor, level: Tensor, drift: Tensor) -> None:
+    def _fit_skew(self, ratios: Tensor, origin: Tensor, level: Tensor, drift: Tensor) -> None:
         place, tonnes = self._place(level)[:, None], level.double().exp()[:, None]
-        for _ in range(_MEAN_STEPS):
-            expected = self(ratios, drift, origin, level).double().exp().mean(1) * tonnes
-            excess = (expected.sum(0) / tonnes.sum()).log() - self.drift[1]
-            moved = (expected * place).sum(0) / expected.sum(0)
-            self.mean_shift -= (excess / moved.clamp(min=0.1)).clamp(-_LARGEST_SHIFT, _LARGEST_SHIFT).to(excess.dtype)
+        for _ in range(_SKEW_STEPS):
+            moved = self(ratios, drift, origin, level)
+            expected = moved.double().exp().mean(1) * tonnes
+            excess = (expected.sum(0) / tonnes.sum()).log() - self.growth
+            distance = (moved - moved.median(1, keepdim=True).values).abs().double().mean(1)
+            slope = (distance * place * expected).sum(0) / expected.sum(0)
+            step = (excess / slope.clamp(min=1e-3)).clamp(-_LARGEST_STEP, _LARGEST_STEP)
+            self.skew.copy_((self.skew - step.to(self.skew)).clamp(-_LARGEST_SKEW, _LARGEST_SKEW))
 
     def _fit_stretch(self, ratios: Tensor, actual: Tensor) -> None:
         at = torch.tensor([*LEVELS, 0.5], dtype=ratios.dtype, device=ratios.device)

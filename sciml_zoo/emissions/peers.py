@@ -147,12 +147,14 @@ class LightGBM:
                 ratios.append(_log_ratio(values[known, t + ahead], last))
                 weights.append(1 / np.maximum(scale[known] / last, _LEAST_SCALE))
             if not sum(map(len, ratios)):
-                raise InputError(
-                    f"{panel.years[0]} to {panel.years[-1]}: no company has two consecutive reports and one {ahead} "
-                    f"years later to learn from; give more years, or a horizon below {ahead}"
-                )
+                break
             target, weight = np.concatenate(ratios), np.concatenate(weights)
             self._models.append(self._fitted(library, np.concatenate(examples), target, weight))
+        if not self._models:
+            raise InputError(
+                f"{panel.years[0]} to {panel.years[-1]}: no company has two consecutive reports and one a year later "
+                f"to learn from; give more years"
+            )
         return self
 
     def predict(self, panel: Panel, horizon: int, *, samples: int = 200, seed: int = 0) -> Forecast:
@@ -160,8 +162,8 @@ class LightGBM:
 
         Args:
             panel: the histories.
-            horizon: years, at least 1, at most the fitted ones; farther years from an older last report are like the
-                last of these.
+            horizon: years, at least 1, at most the fitted ones; years farther from the last report than the history
+                has examples of are like the last of these.
             samples: joint trajectories.
             seed: of them.
 
@@ -171,15 +173,14 @@ class LightGBM:
         Raises:
             InputError: not fitted, or for a horizon below this one.
         """
-        if not 1 <= horizon <= len(self._models):
-            raise InputError(
-                f"horizon: {horizon}; LightGBM is fitted for 1 to {len(self._models)} years; fit it for that horizon"
-            )
+        fitted = self.horizon if self._models else 0
+        if not 1 <= horizon <= fitted:
+            raise InputError(f"horizon: {horizon}; LightGBM is fitted for 1 to {fitted} years; fit it for that horizon")
         history, age = aligned_history(panel)
         last = history[:, -1]
         inputs = np.column_stack([_features(history), self._codes(panel)])
         ratios = np.array([[model.predict(inputs) for model in models] for models in self._models])
-        ahead = np.minimum(age[:, None] + np.arange(horizon), self.horizon - 1)
+        ahead = np.minimum(age[:, None] + np.arange(horizon), len(self._models) - 1)
         quantiles = np.stack([by_year[ahead, np.arange(len(age))[:, None]] for by_year in np.swapaxes(ratios, 0, 1)])
         quantiles = np.exp(quantiles) * last[:, None]
         point = quantiles[_LEVELS.index(0.5)]

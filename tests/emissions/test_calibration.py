@@ -49,8 +49,8 @@ def test_the_drift_is_the_mean_change_times_how_far_it_is_believed():
     calibration = fit_years(changes, prior=0.03)
     belief = 0.03**2 / (0.03**2 + np.var(changes[:, 0].numpy(), ddof=1) / 4)
     # Of four years with weight alike, the second smallest change is the first with half of the weight up to it.
-    np.testing.assert_allclose(calibration.drift[0].numpy(), belief * -0.03 * np.array([1, 2]), rtol=1e-4)
-    np.testing.assert_allclose(calibration.drift[1].numpy(), belief * changes.numpy().mean(0), rtol=1e-4)
+    np.testing.assert_allclose(calibration.drift.numpy(), belief * -0.03 * np.array([1, 2]), rtol=1e-4)
+    np.testing.assert_allclose(calibration.growth.numpy(), belief * changes.numpy().mean(0), rtol=1e-4)
     assert calibration.drift_spread.item() == pytest.approx(0.03 * np.sqrt(1 - belief), rel=1e-5)
 
 
@@ -60,42 +60,29 @@ def test_one_year_tells_no_drift():
     assert calibration.drift_spread.item() == pytest.approx(0.03)
 
 
-def test_small_companies_drift_with_the_median_and_large_ones_with_the_total():
-    steps = torch.arange(1.0, HORIZON + 1)
-    level, change = torch.zeros(21), -0.01 * steps.repeat(21, 1)
-    level[20], change[20] = 8.0, -0.2 * steps
-    origin = torch.arange(5).repeat_interleave(21)
-    calibration = TrajectoryCalibration(5, HORIZON)
-    calibration.fit_drift(change.repeat(5, 1), torch.ones(105), origin, level.repeat(5), 0.02)
-    tonnes = np.exp(level.numpy())
-    total = torch.from_numpy(np.log((tonnes[:, None] * np.exp(change.numpy())).sum(0) / tonnes.sum())).float()
-    still, typical = torch.zeros(1, 5, HORIZON), -0.01 * steps
-    for size, expected in ((-1.0, typical), (0.0, typical), (4.0, (total + typical) / 2), (8.0, total), (9.0, total)):
-        torch.testing.assert_close(calibrated(calibration, still, size), expected.expand_as(still))
-
-
 def test_years_beyond_the_horizon_go_on_in_a_line():
     calibration = fit_years(torch.tensor([-0.02, -0.05, -0.06]).repeat(6, 1))
-    small, large = (calibrated(calibration, torch.zeros(1, 3, 6), level)[0, 0] for level in (-9.0, 9.0))
-    torch.testing.assert_close(small, -0.02 * torch.arange(1.0, 7))
-    torch.testing.assert_close(large, torch.tensor([-0.02, -0.05, -0.06, -0.08, -0.10, -0.12]))
+    found = calibrated(calibration, torch.zeros(1, 3, 6))[0, 0]
+    torch.testing.assert_close(found, -0.02 * torch.arange(1.0, 7))
 
 
-def test_the_expected_total_drifts_by_the_drift_although_large_errors_raise_the_mean():
+def test_the_expected_total_drifts_by_its_growth_and_medians_by_theirs():
     generator = torch.Generator().manual_seed(0)
     level = 2 * torch.randn(400, generator=generator)
     origin = torch.arange(4).repeat_interleave(100)
     change = torch.tensor([-0.03, -0.05, -0.08]).expand(400, HORIZON)
     calibration = TrajectoryCalibration(4, HORIZON)
     calibration.fit_drift(change, torch.ones(400), origin, level, 0.05)
-    noise = 0.4 * torch.randn(400, 300, HORIZON, generator=generator)
-    drift = torch.zeros(300)
+    noise, drift = 0.4 * torch.randn(400, 301, HORIZON, generator=generator), torch.zeros(301)
     calibration.fit(noise, change, torch.ones(400), origin, level, drift=drift)
-    tonnes = level.double().exp()[:, None]
-    expected = calibration(noise, drift, origin, level).double().exp().mean(1) * tonnes
-    growth = (expected.sum(0) / tonnes.sum()).log()
-    torch.testing.assert_close(growth.float(), calibration.drift[1], atol=2e-3, rtol=0)
-    assert (calibration.mean_shift < 0).all()
+    found, tonnes = calibration(noise, drift, origin, level), level.double().exp()[:, None]
+    growth = ((found.double().exp().mean(1) * tonnes).sum(0) / tonnes.sum()).log()
+    torch.testing.assert_close(growth.float(), calibration.growth, atol=2e-3, rtol=0)
+    assert (calibration.skew < 0).all()
+    medians = found.median(1).values
+    torch.testing.assert_close(medians, calibration.drift.expand_as(medians))
+    small, large = (calibrated(calibration, noise[:1], size)[0] for size in (-9.0, 9.0))
+    assert (large.mean(0) < small.mean(0)).all()
 
 
 def test_the_drift_that_is_left_open_is_shared_by_companies_and_grows_by_the_year():

@@ -101,8 +101,14 @@ def test_bad_input_is_named(walks):
         Statsforecast("AutoETs")
     with pytest.raises(InputError, match="horizon: 2; LightGBM is fitted for 1 to 1 years"):
         LightGBM(1).fit(panel(walks)).predict(panel(walks), 2)
-    with pytest.raises(InputError, match=r"2010 to 2012: .* one 2 years later"):
-        LightGBM(2).fit(panel(walks[:, :3]))
+    with pytest.raises(InputError, match=r"2010 to 2011: .* one a year later"):
+        LightGBM(2).fit(panel(walks[:, :2]))
+
+
+def test_boosting_forecasts_years_without_examples_like_the_last_with_some(walks):
+    short = panel(walks[:, :3])
+    found = LightGBM(3).fit(short).predict(short, 3).median
+    np.testing.assert_allclose(found[:, 1:], found[:, [0, 0]])
 
 
 @pytest.mark.parametrize("library", ["lightgbm", "statsforecast"])
