@@ -119,7 +119,7 @@ def _drivers(words: str, found: dict[str, Any]) -> tuple[str, str, str]:
 
 
 def _m3(found: dict[str, Any]) -> tuple[str, str, str]:
-    published = ", ".join(f"{name} {entry['mase']:.3f}" for name, entry in found["published"].items())
+    published = ", ".join(f"{name} {entry:.3f}" for name, entry in found["published"].items() if name != "source")
     return (
         f"M3, {found['series']} yearly series, {found['horizon']} years: MASE, mean of {len(found['by_seed'])} seeds; "
         "our Theta; published",
