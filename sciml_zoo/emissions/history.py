@@ -78,6 +78,10 @@ class History:
         """Returns each company ``times`` times in a row, [n · times]."""
         return History(*(getattr(self, field.name).repeat_interleave(times, 0) for field in fields(self)))
 
+    def part(self, rows: slice) -> "History":
+        """Returns some of the companies."""
+        return History(*(getattr(self, field.name)[rows] for field in fields(self)))
+
     def observed(self, level: Tensor) -> "History":
         """Returns the history one year on, where a year may be without a report.
 

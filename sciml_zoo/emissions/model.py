@@ -15,6 +15,7 @@ network forecasts the last value.
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -26,7 +27,7 @@ from sciml_zoo.emissions.history import N_FEATURES, History
 from sciml_zoo.errors import InputError
 from sciml_zoo.zoo.registry import register_model
 
-__all__ = ["EmissionsForecaster", "EmissionsForecasterConfig", "YearAhead"]
+__all__ = ["EmissionsForecaster", "EmissionsForecasterConfig", "Past", "YearAhead"]
 
 # What a year may change, and how far above its highest year a company may come: e³ and e times.
 _LARGEST_CHANGE = 3.0
@@ -117,6 +118,24 @@ class YearAhead:
         own = torch.sinh((torch.asinh(noise) + self.skewness) / self.tail) - torch.sinh(self.skewness / self.tail)
         change = self.median + self.scale * own + (self.loadings * shocks).sum(-1)
         return change.clamp(-_LARGEST_CHANGE, _LARGEST_CHANGE)
+
+
+class Past(NamedTuple):
+    """What a network makes of histories; all of n companies.
+
+    Attributes:
+        history: running statistics.
+        state: the recurrent one, [n, hidden].
+        statics: [n, 2 · embedding].
+    """
+
+    history: History
+    state: Tensor
+    statics: Tensor
+
+    def part(self, rows: slice) -> "Past":
+        """Returns that of some companies."""
+        return Past(self.history.part(rows), self.state[rows], self.statics[rows])
 
 
 class Member(nn.Module):
@@ -235,12 +254,29 @@ class EmissionsForecaster(nn.Module):
             ``loadings`` on the common shocks, [members, n, factors].
         """
         heads = []
+        for member, past in zip(self.members, self.read(history, sector, country), strict=True):
+            assert isinstance(member, Member)
+            heads.append(member.year_ahead(*past))
+        names = ("median", "scale", "skewness", "tail", "loadings")
+        return {name: torch.stack([getattr(head, name) for head in heads]) for name in names}
+
+    def read(self, history: Tensor, sector: Tensor, country: Tensor) -> list[Past]:
+        """Reads histories, once for all trajectories.
+
+        Args:
+            history: as for :meth:`forward`.
+            sector: likewise.
+            country: likewise.
+
+        Returns:
+            What each member makes of them.
+        """
+        found = []
         for member in self.members:
             assert isinstance(member, Member)
             read, state = member.read(history[:, -self.config.context :])
-            heads.append(member.year_ahead(read, state, member.statics(sector, country)))
-        names = ("median", "scale", "skewness", "tail", "loadings")
-        return {name: torch.stack([getattr(head, name) for head in heads]) for name in names}
+            found.append(Past(read, state, member.statics(sector, country)))
+        return found
 
     def trajectories(
         self, history: Tensor, sector: Tensor, country: Tensor, shocks: Tensor, *, generator: torch.Generator | None
@@ -257,36 +293,36 @@ class EmissionsForecaster(nn.Module):
         Returns:
             [n, samples, horizon]; sample s was drawn by member s mod ``members``.
         """
-        n, samples = len(history), shocks.shape[1]
-        out = history.new_empty(n, samples, shocks.shape[2])
-        for index, member in enumerate(self.members):
+        return self.continued(self.read(history, sector, country), shocks, generator=generator)
+
+    def continued(self, pasts: list[Past], shocks: Tensor, *, generator: torch.Generator | None) -> Tensor:
+        """Samples log ratios as :meth:`trajectories` does.
+
+        Args:
+            pasts: as :meth:`read` gives them, of n companies.
+            shocks: as for :meth:`trajectories`.
+            generator: likewise.
+
+        Returns:
+            [n, samples, horizon].
+        """
+        n, samples = len(pasts[0].state), shocks.shape[1]
+        out = shocks.new_empty(n, samples, shocks.shape[2])
+        for index, (member, past) in enumerate(zip(self.members, pasts, strict=True)):
             mine = shocks[:, index :: len(self.members)]
             if mine.shape[1]:
                 assert isinstance(member, Member)
-                out[:, index :: len(self.members)] = self._of_member(member, history, sector, country, mine, generator)
+                out[:, index :: len(self.members)] = self._of_member(member, past, mine, generator)
         return out
 
-    def _of_member(
-        self,
-        member: Member,
-        levels: Tensor,
-        sector: Tensor,
-        country: Tensor,
-        shocks: Tensor,
-        generator: torch.Generator | None,
-    ) -> Tensor:
-        n, (_, samples, horizon, factors) = len(levels), shocks.shape
-        history, state = member.read(levels[:, -self.config.context :])
-        statics = member.statics(sector, country)
-        history, state, statics = (
-            history.repeated(samples),
-            state.repeat_interleave(samples, 0),
-            statics.repeat_interleave(samples, 0),
-        )
+    def _of_member(self, member: Member, past: Past, shocks: Tensor, generator: torch.Generator | None) -> Tensor:
+        n, (_, samples, horizon, factors) = len(past.state), shocks.shape
+        history = past.history.repeated(samples)
+        state, statics = (each.repeat_interleave(samples, 0) for each in (past.state, past.statics))
         shocks = shocks.expand(n, samples, horizon, factors).reshape(n * samples, horizon, factors)
         start, roof, found = history.level, history.peak + _ABOVE_PEAK, []
         for year in range(horizon):
-            noise = torch.randn(n * samples, generator=generator, device=levels.device, dtype=levels.dtype)
+            noise = torch.randn(n * samples, generator=generator, device=start.device, dtype=start.dtype)
             change = member.year_ahead(history, state, statics).change(noise.clamp(-4, 4), shocks[:, year])
             history = history.advanced(torch.minimum(change, roof - history.level))
             found.append(history.level - start)

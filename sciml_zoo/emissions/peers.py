@@ -19,7 +19,7 @@ from sciml_zoo.emissions.metrics import naive_scale
 from sciml_zoo.emissions.panel import STATICS, Panel
 from sciml_zoo.errors import InputError, nearest
 
-__all__ = ["STATSFORECAST_MODELS", "LightGBM", "Statsforecast"]
+__all__ = ["STATSFORECAST_MODELS", "LightGBM", "Statsforecast", "boosted", "features", "log_ratio"]
 
 #: The models of statsforecast that are known here.
 STATSFORECAST_MODELS = ("AutoETS", "AutoTheta", "AutoARIMA")
@@ -132,7 +132,7 @@ class LightGBM:
         Raises:
             InputError: LightGBM is not installed, or the panel has too few years for the horizon.
         """
-        library = _required("lightgbm")
+        _required("lightgbm")
         self._categories = {name: sorted(set(panel.statics[name]) - {""}) for name in STATICS}
         values, statics = panel.values, self._codes(panel)
         filled = filled_gaps(values)
@@ -143,13 +143,13 @@ class LightGBM:
                 scale = naive_scale(filled[:, : t + 1])
                 known = np.flatnonzero((values[:, t] > 0) & np.isfinite(scale + values[:, t + ahead]))
                 last = values[known, t]
-                examples.append(np.column_stack([_features(filled[known, : t + 1]), statics[known]]))
-                ratios.append(_log_ratio(values[known, t + ahead], last))
+                examples.append(np.column_stack([features(filled[known, : t + 1]), statics[known]]))
+                ratios.append(log_ratio(values[known, t + ahead], last))
                 weights.append(1 / np.maximum(scale[known] / last, _LEAST_SCALE))
             if not sum(map(len, ratios)):
                 break
             target, weight = np.concatenate(ratios), np.concatenate(weights)
-            self._models.append(self._fitted(library, np.concatenate(examples), target, weight))
+            self._models.append(self._fitted(np.concatenate(examples), target, weight))
         if not self._models:
             raise InputError(
                 f"{panel.years[0]} to {panel.years[-1]}: no company has two consecutive reports and one a year later "
@@ -178,7 +178,7 @@ class LightGBM:
             raise InputError(f"horizon: {horizon}; LightGBM is fitted for 1 to {fitted} years; fit it for that horizon")
         history, age = aligned_history(panel)
         last = history[:, -1]
-        inputs = np.column_stack([_features(history), self._codes(panel)])
+        inputs = np.column_stack([features(history), self._codes(panel)])
         ratios = np.array([[model.predict(inputs) for model in models] for models in self._models])
         ahead = np.minimum(age[:, None] + np.arange(horizon), len(self._models) - 1)
         quantiles = np.stack([by_year[ahead, np.arange(len(age))[:, None]] for by_year in np.swapaxes(ratios, 0, 1)])
@@ -186,29 +186,11 @@ class LightGBM:
         point = quantiles[_LEVELS.index(0.5)]
         return Forecast(panel.companies, panel.years[-1], _sampled(_LEVELS, quantiles, samples, seed), point)
 
-    def _fitted(self, library: ModuleType, examples: np.ndarray, ratios: np.ndarray, weights: np.ndarray) -> list[Any]:
+    def _fitted(self, examples: np.ndarray, ratios: np.ndarray, weights: np.ndarray) -> list[Any]:
         """Returns a model of each quantile."""
-        categories = list(range(examples.shape[1] - len(STATICS), examples.shape[1]))
-        models = []
-        for level in _LEVELS:
-            median = level == 0.5
-            model = library.LGBMRegressor(
-                objective="regression_l1" if median else "quantile",
-                alpha=level,
-                n_estimators=200,
-                learning_rate=0.05,
-                num_leaves=15,
-                min_child_samples=50,
-                subsample=0.8,
-                subsample_freq=1,
-                colsample_bytree=0.8,
-                random_state=0,
-                n_jobs=self.n_jobs,
-                verbosity=-1,
-            )
-            weight = weights if median else None
-            models.append(model.fit(examples, ratios, sample_weight=weight, categorical_feature=categories))
-        return models
+        return [
+            boosted(examples, ratios, weights if level == 0.5 else None, level, n_jobs=self.n_jobs) for level in _LEVELS
+        ]
 
     def _codes(self, panel: Panel) -> np.ndarray:
         """Returns statics as numbers, [companies, statics]; NaN for what is empty or was not there in ``fit``."""
@@ -217,19 +199,65 @@ class LightGBM:
         return np.where(codes >= 0, codes, np.nan)
 
 
-def _features(history: np.ndarray) -> np.ndarray:
-    """Returns what LightGBM sees of histories that end with a report, [companies, features]."""
+def boosted(
+    examples: np.ndarray,
+    target: np.ndarray,
+    weights: np.ndarray | None,
+    level: float = 0.5,
+    *,
+    n_jobs: int = 1,
+    seed: int = 0,
+) -> Any:
+    """Returns a model of LightGBM, with the settings of :class:`LightGBM`, for a quantile.
+
+    Args:
+        examples: features, the last of which are the statics as categories, [n, features].
+        target: log ratios, [n].
+        weights: [n]; None: all alike.
+        level: of the quantile; 0.5: by absolute errors.
+        n_jobs: threads.
+        seed: of the subsamples.
+    """
+    model = _required("lightgbm").LGBMRegressor(
+        objective="regression_l1" if level == 0.5 else "quantile",
+        alpha=level,
+        n_estimators=200,
+        learning_rate=0.05,
+        num_leaves=15,
+        min_child_samples=50,
+        subsample=0.8,
+        subsample_freq=1,
+        colsample_bytree=0.8,
+        random_state=seed,
+        n_jobs=n_jobs,
+        verbosity=-1,
+    )
+    categories = list(range(examples.shape[1] - len(STATICS), examples.shape[1]))
+    return model.fit(examples, target, sample_weight=weights, categorical_feature=categories)
+
+
+def features(history: np.ndarray) -> np.ndarray:
+    """Returns what LightGBM sees of histories beside statics, [companies, features].
+
+    Args:
+        history: gaps filled, with a report in the last column, [companies, years].
+    """
     last = history[:, -1]
     lags = np.full((len(history), _LAGS), np.nan)
     recent = history[:, -_LAGS - 1 : -1]
-    lags[:, _LAGS - recent.shape[1] :] = _log_ratio(recent, last[:, None])
-    changes = pd.DataFrame(_log_ratio(history[:, 1:], history[:, :-1]))
+    lags[:, _LAGS - recent.shape[1] :] = log_ratio(recent, last[:, None])
+    changes = pd.DataFrame(log_ratio(history[:, 1:], history[:, :-1]))
     summary = [np.isfinite(history).sum(axis=1), changes.mean(axis=1), changes.abs().mean(axis=1)]
     return np.column_stack([np.log(np.maximum(last, 1)), lags, *summary])
 
 
-def _log_ratio(values: np.ndarray, reference: np.ndarray) -> np.ndarray:
-    """Returns log(values / reference), bounded; NaN where one is unknown or the reference zero."""
+def log_ratio(values: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    """Returns log(values / reference), bounded; NaN where one is unknown or the reference zero.
+
+    Args:
+        values: of any shape.
+        reference: of a shape that broadcasts.
+    """
     ratio = values / np.where(reference > 0, reference, np.nan)
     return np.log(np.clip(ratio, np.exp(-_MOST_LOG_RATIO), np.exp(_MOST_LOG_RATIO)))
 

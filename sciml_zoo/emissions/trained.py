@@ -100,15 +100,16 @@ class TrainedForecaster:
         for years_ago in np.unique(np.minimum(age, _OLDEST)):
             group = np.flatnonzero((np.minimum(age, _OLDEST) == years_ago) & (last > 0))
             steps = shocks[None, :, lead - years_ago :]
-            for start in range(0, len(group), max(_ROWS // samples, 1)):
-                part = group[start : start + max(_ROWS // samples, 1)]
-                ratios = self.model.trajectories(
-                    torch.from_numpy(shifted(logs[part], age[part])).to(self._device),
-                    statics[0][part].to(self._device),
-                    statics[1][part].to(self._device),
-                    steps,
-                    generator=generator,
-                )
+            pasts = self.model.read(
+                torch.from_numpy(shifted(logs[group], age[group])).to(self._device),
+                statics[0][group].to(self._device),
+                statics[1][group].to(self._device),
+            )
+            rows = max(_ROWS // samples, 1)
+            for start in range(0, len(group), rows):
+                part = group[start : start + rows]
+                here = [past.part(slice(start, start + rows)) for past in pasts]
+                ratios = self.model.continued(here, steps, generator=generator)
                 origin = torch.full((len(part),), first - years_ago, device=self._device)
                 level = torch.from_numpy(last[part]).to(self._device)
                 ratios = self.model.calibration(ratios, drift, origin, level.log().float())[..., years_ago:]

@@ -165,3 +165,15 @@ def test_the_untrained_network_forecasts_the_last_value():
     shocks = torch.zeros(1, 4001, 1, model.config.factors)
     ratios = model.trajectories(**inputs, shocks=shocks, generator=torch.Generator().manual_seed(0))
     assert ratios.median(1).values.abs().max() < 0.02
+
+
+def test_histories_read_together_continue_as_those_read_apart():
+    model = scrambled(members=2)
+    inputs = model.example_inputs()
+    shocks = torch.zeros(1, 4, 3, model.config.factors)
+    with torch.no_grad():
+        part = [past.part(slice(1, 3)) for past in model.read(**inputs)]
+        together = model.continued(part, shocks, generator=torch.Generator().manual_seed(0))
+        alone = {name: value[1:] for name, value in inputs.items()}
+        apart = model.trajectories(**alone, shocks=shocks, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(together, apart)
