@@ -20,6 +20,8 @@ from sciml_zoo._files import write_atomically
 from sciml_zoo.datasets import dataset_file
 from sciml_zoo.emissions._history import aligned_history
 from sciml_zoo.emissions._table import read_table
+from sciml_zoo.emissions.backtest import backtest
+from sciml_zoo.emissions.backtest_scores import BacktestResult
 from sciml_zoo.emissions.baselines import Combination, DampedTrend, Drift, PooledDrift, Theta
 from sciml_zoo.emissions.drivers import Drivers
 from sciml_zoo.emissions.estimator import NeuralForecaster
@@ -37,7 +39,7 @@ OURS, POOLED = "emissions_rnn", "empirical_naive"
 #: Of the companies, never in training.
 HELD_OUT = 0.2
 TRIMMED = 0.005
-DECIMALS = 4
+DECIMALS = 6
 
 
 @dataclasses.dataclass(frozen=True)
@@ -226,6 +228,23 @@ def timed(
     return {name: wrapped(name, make) for name, make in methods.items()}, seconds
 
 
+def rolled(
+    name: str, methods: Mapping[str, Callable[[], Forecaster]], *, samples: int, seed: int, **options: Any
+) -> BacktestResult:
+    """Returns the backtest of methods at the origins of a panel, fitted to all companies but those held out."""
+    case = CASES[name]
+    return backtest(
+        methods,
+        panel_of(name),
+        origins=case.origins,
+        horizon=case.horizon,
+        samples=samples,
+        seed=seed,
+        holdout=held_out(name, seed),
+        **options,
+    )
+
+
 def set_up() -> None:
     """Lets torch compute on one thread, as the other methods do; silences what statsforecast says of short series."""
     torch.set_num_threads(1)
@@ -254,7 +273,7 @@ def split_table(frame: pd.DataFrame) -> dict[str, Any]:
 
 
 def write_results(name: str, content: Mapping[str, Any]) -> None:
-    """Writes the figures of a benchmark, to four decimals; the innermost lists and objects stand on a line each."""
+    """Writes the figures of a benchmark, to six decimals; the innermost lists and objects stand on a line each."""
     RESULTS.mkdir(exist_ok=True)
     text = json.dumps(_rounded(content), indent=1)
     text = re.sub(r"[\[{][^\[\]{}]*[\]}]", lambda found: re.sub(r"\s*\n\s*", " ", found[0]), text)

@@ -22,19 +22,17 @@ from benchmarks.emissions._protocol import (
     CASES,
     OURS,
     POOLED,
-    held_out,
     machine,
     ours,
-    panel_of,
     peers,
     results_so_far,
+    rolled,
     set_up,
     split_table,
     table,
     timed,
     write_results,
 )
-from sciml_zoo.emissions.backtest import backtest
 from sciml_zoo.emissions.backtest_scores import REFERENCE, VIEWS, BacktestResult
 
 SAMPLES, RESAMPLES = 500, 2000
@@ -46,19 +44,16 @@ _LEAST_IN_SECTOR = 200
 
 def measured(name: str, seed: int, samples: int, chosen: list[str] | None) -> dict[str, Any]:
     """Returns all figures of a panel, and prints a table."""
-    case, panel = CASES[name], panel_of(name)
+    case = CASES[name]
     methods = {**peers(case.horizon), OURS: ours(name, seed)}
     if chosen is not None:
         methods = {key: make for key, make in methods.items() if key in (POOLED, *chosen)}
     counted, seconds = timed(methods)
-    result = backtest(
+    result = rolled(
+        name,
         counted,
-        panel,
-        origins=case.origins,
-        horizon=case.horizon,
         samples=samples,
         seed=seed,
-        holdout=held_out(name, seed),
         on_progress=lambda done, total, what: print(f"{name}: {done}/{total} {what}", file=sys.stderr, flush=True),
     )
     views = {view: _view(result, view, seed) for view in VIEWS}

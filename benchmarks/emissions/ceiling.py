@@ -17,7 +17,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, Self
 
-import lightgbm
 import numpy as np
 
 from benchmarks.emissions._protocol import CASES, machine, panel_of, split_table, write_results
@@ -27,11 +26,11 @@ from sciml_zoo.emissions.baselines import PooledDrift
 from sciml_zoo.emissions.forecast import Forecast, Forecaster
 from sciml_zoo.emissions.metrics import mase, naive_scale
 from sciml_zoo.emissions.panel import STATICS, Panel
+from sciml_zoo.emissions.peers import boosted, features, log_ratio
 
 VIEWS = ("all", "complete")
 DRIFTS = np.arange(-150, 151) / 1000
-FOLDS, LAGS = 5, 5
-_MOST_LOG_RATIO = 4.0
+FOLDS = 5
 # A company that hardly changed must not outweigh all others.
 _LARGEST_WEIGHT = 50.0
 
@@ -104,48 +103,17 @@ class Boosting(Oracle):
     def changes(self, panel: Panel, future: np.ndarray) -> np.ndarray:
         """Returns what is said of companies by a model of the others."""
         last, scale = panel.values[:, -1], naive_scale(panel.values)
-        inputs = features(panel)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            target = np.log(future / last[:, None]).clip(-_MOST_LOG_RATIO, _MOST_LOG_RATIO)
+        statics = [panel.statics[name].astype("category").cat.codes for name in STATICS]
+        inputs = np.column_stack([features(filled_gaps(panel.values)), *statics])
+        target = log_ratio(future, last[:, None])
         weight = np.minimum(last / scale, _LARGEST_WEIGHT)
         fold = np.random.default_rng(self.seed).permutation(np.arange(len(last)) % FOLDS)
         found = np.zeros_like(future)
         for k, ahead in np.ndindex(FOLDS, future.shape[1]):
-            known = (fold != k) & np.isfinite(target[:, ahead]) & (last > 0)
-            model = lightgbm.LGBMRegressor(
-                objective="regression_l1",
-                n_estimators=200,
-                learning_rate=0.05,
-                num_leaves=15,
-                min_child_samples=50,
-                subsample=0.8,
-                subsample_freq=1,
-                colsample_bytree=0.8,
-                random_state=self.seed,
-                n_jobs=1,
-                verbosity=-1,
-            )
-            categories = list(range(inputs.shape[1] - len(STATICS), inputs.shape[1]))
-            model.fit(inputs[known], target[known, ahead], sample_weight=weight[known], categorical_feature=categories)
+            known = (fold != k) & np.isfinite(target[:, ahead])
+            model = boosted(inputs[known], target[known, ahead], weight[known], seed=self.seed)
             found[fold == k, ahead] = model.predict(inputs[fold == k])
         return found
-
-
-def features(panel: Panel) -> np.ndarray:
-    """Returns level, log ratios of earlier years to the last, summaries of all changes, and statics."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        logs = np.log(filled_gaps(panel.values))
-    logs[~np.isfinite(logs)] = np.nan
-    changes = np.diff(logs, axis=1)
-    known = np.isfinite(changes)
-    count = np.maximum(known.sum(axis=1), 1)
-    summary = [
-        np.isfinite(logs).sum(axis=1),
-        np.nansum(changes, axis=1) / count,
-        np.nansum(abs(changes), axis=1) / count,
-    ]
-    statics = [panel.statics[name].astype("category").cat.codes for name in STATICS]
-    return np.column_stack([logs[:, -1], (logs[:, :-1] - logs[:, -1:])[:, -LAGS:], *summary, *statics])
 
 
 def measured(panel: Panel, view: str, seed: int) -> dict[str, Any]:

@@ -25,11 +25,11 @@ from benchmarks.emissions._protocol import (
     machine,
     panel_of,
     recipe_of,
+    rolled,
     set_up,
     table,
     write_results,
 )
-from sciml_zoo.emissions.backtest import backtest
 from sciml_zoo.emissions.drivers import Drivers
 from sciml_zoo.emissions.fitting import prepared_network
 from sciml_zoo.emissions.forecast import Forecast
@@ -103,20 +103,11 @@ class Arm:
 
 def measured(name: str, seed: int) -> pd.DataFrame:
     """Returns scores by arm and origin, and over all origins ("all")."""
-    case, panel, arms = CASES[name], panel_of(name), Arms(recipe_of(CASES[name].recipe, seed))
+    arms = Arms(recipe_of(CASES[name].recipe, seed))
     methods = {arm: lambda arm=arm: Arm(arms, arm) for arm in (WITHOUT, WITH)}
     if name == "eutl":
         methods[TOLD] = lambda: Arm(arms, TOLD, open_drivers("world"))
-    result = backtest(
-        methods,
-        panel,
-        origins=case.origins,
-        horizon=case.horizon,
-        samples=SAMPLES,
-        seed=seed,
-        holdout=held_out(name, seed),
-        n_portfolios=1,
-    )
+    result = rolled(name, methods, samples=SAMPLES, seed=seed, n_portfolios=1)
     overall = result.summary()[list(SCORES)].assign(origin="all").set_index("origin", append=True)
     by_origin = result.by_origin()[list(SCORES)].rename(index=str, level="origin")
     return pd.concat([overall, by_origin]).loc[list(methods)]

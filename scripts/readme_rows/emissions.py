@@ -5,7 +5,7 @@ from typing import Any
 __all__ = ["NEEDED", "measured"]
 
 #: Benchmarks whose results are read.
-NEEDED = tuple(f"emissions.{name}" for name in ("accuracy", "m3", "drivers", "out_of_time", "ceiling"))
+NEEDED = tuple(f"emissions.{name}" for name in ("accuracy", "m3", "drivers", "out_of_time", "ceiling", "speed", "portfolio"))
 
 _OURS = "emissions_rnn"
 # Its point forecast is the naive one: no method of its own.
@@ -42,8 +42,8 @@ def measured(results: dict[str, Any]) -> list[tuple[str, str, str]]:
         _ceiling(results["emissions.ceiling"]),
         *(_drivers(_PANELS[name], found) for name, found in results["emissions.drivers"]["panels"].items()),
         _m3(results["emissions.m3"]),
-        *(_speed(results["emissions.speed"]) if "emissions.speed" in results else ()),
-        *([_portfolio(results["emissions.portfolio"])] if "emissions.portfolio" in results else ()),
+        *_speed(results["emissions.speed"]),
+        _portfolio(results["emissions.portfolio"]),
     ]
 
 
