@@ -5,7 +5,9 @@ from typing import Any
 __all__ = ["NEEDED", "measured"]
 
 #: Benchmarks whose results are read.
-NEEDED = tuple(f"emissions.{name}" for name in ("accuracy", "m3", "drivers", "out_of_time", "ceiling", "speed", "portfolio"))
+NEEDED = tuple(
+    f"emissions.{name}" for name in ("accuracy", "m3", "drivers", "out_of_time", "ceiling", "speed", "portfolio")
+)
 
 _OURS = "emissions_rnn"
 # Its point forecast is the naive one: no method of its own.
