@@ -12,6 +12,7 @@ __all__ = ["add_parser"]
 _PANEL = (
     "CSV with company, year, emissions and perhaps unit, sector, country; or eutl, ghgrp_firms, ghgrp_facilities, gcb"
 )
+_DEFAULT = "emissions_rnn.eutl"
 _WEIGHTS = "of a forecaster (see `sciml-zoo list`), local-dir:PATH or hf-hub:ORG/REPO@REV"
 
 
@@ -35,17 +36,17 @@ def _add_forecast(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     verb = verbs.add_parser(
         "forecast",
         help="forecast the emissions of a panel of companies",
-        description="Forecast all companies of a panel together, and write the mean and the quantiles of each company "
-        "and year, in tonnes of CO2 equivalent.",
+        description="Forecast all companies of a panel together: the total, and with -o the mean and the quantiles of "
+        "each company and year, in tonnes of CO2 equivalent.",
     )
     verb.add_argument("panel", metavar="PANEL", help=_PANEL)
-    verb.add_argument("--weights", required=True, metavar="NAME", help=_WEIGHTS)
+    verb.add_argument("--weights", default=_DEFAULT, metavar="NAME", help=f"{_WEIGHTS}; default: %(default)s")
     _add_horizon(verb)
     verb.add_argument("--origin", type=count, metavar="YEAR", help="the last year used; default: the panel's last")
     verb.add_argument(
         "--drivers", metavar="FILE", help="CSV with year and a column for each driver; what it leaves out is drawn"
     )
-    verb.add_argument("-o", "--out", type=output_file, required=True, metavar="OUT.csv", help="the file to write")
+    verb.add_argument("-o", "--out", type=output_file, metavar="OUT.csv", help="write each company and year")
     verb.add_argument(
         "--samples", type=file_ending_in(".parquet"), metavar="OUT.parquet", help="also write the joint trajectories"
     )
@@ -62,14 +63,22 @@ def _add_footprint(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]")
         "footprint",
         help="report a portfolio's footprint, now and in coming years",
         description="Report every metric of a portfolio by scope, and the holdings that it does not cover. With "
-        "--years, forecast the companies held; holdings, EVIC, equity, debt and revenue stay at their last values.",
+        "--years, forecast the companies held, in scenarios too. EVIC, equity, debt and revenue are those of each "
+        "coming year where FINANCIALS has a row for it, and otherwise stay at their last values, as the holdings do.",
     )
-    verb.add_argument("holdings", type=Path, metavar="HOLDINGS", help="CSV with company, value, currency, asset_class")
+    verb.add_argument(
+        "holdings",
+        type=Path,
+        metavar="HOLDINGS",
+        help="CSV with company, value, currency, asset_class: listed_equity (or listed), corporate_bonds, "
+        "business_loans (or private), unlisted_equity, project_finance; counted as not covered: "
+        "commercial_real_estate, mortgages, motor_vehicle_loans, sovereign_debt, other",
+    )
     verb.add_argument(
         "financials",
         type=Path,
         metavar="FINANCIALS",
-        help="CSV with company, year, evic, equity, debt, revenue, currency",
+        help="CSV with company, year, evic, equity, debt, revenue, currency; coming years too, where they are assumed",
     )
     verb.add_argument(
         "emissions",
@@ -77,9 +86,23 @@ def _add_footprint(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]")
         metavar="EMISSIONS",
         help="CSV with company, year, scope, emissions, unit, data_quality",
     )
-    verb.add_argument("--years", type=count, metavar="H", help="also forecast so many years; needs --weights")
-    verb.add_argument("--weights", metavar="NAME", help=_WEIGHTS)
-    verb.add_argument("--year", type=count, metavar="YEAR", help="of the report; default: the latest with figures")
+    verb.add_argument("--years", type=count, metavar="H", help="also forecast so many years")
+    verb.add_argument("--weights", metavar="NAME", help=f"{_WEIGHTS}; default, with --years: emissions_rnn.eutl")
+    verb.add_argument(
+        "--scenario",
+        type=_named_file,
+        action="append",
+        default=[],
+        metavar="NAME=FILE.csv",
+        help="also the trajectory with the drivers' coming levels: year and a column for each; can be repeated",
+    )
+    verb.add_argument(
+        "--targets",
+        type=Path,
+        metavar="FILE.csv",
+        help="company, year, emissions, perhaps scope, unit: met in every scenario, or in one of their own",
+    )
+    verb.add_argument("--year", type=count, metavar="YEAR", help="of the report; default: the latest with emissions")
     verb.add_argument("--currency", metavar="CODE", help="of the report; default: that of the holdings")
     verb.add_argument(
         "--rates", type=Path, metavar="FILE", help="CSV with currency, rate (in units of --currency), perhaps year"
@@ -128,7 +151,7 @@ def _add_scenarios(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]")
         "in the last year among the scenario's drivers (Shapley values).",
     )
     verb.add_argument("panel", metavar="PANEL", help=_PANEL)
-    verb.add_argument("--weights", required=True, metavar="NAME", help=_WEIGHTS)
+    verb.add_argument("--weights", default=_DEFAULT, metavar="NAME", help=f"{_WEIGHTS}; default: %(default)s")
     _add_horizon(verb)
     verb.add_argument(
         "--scenario",

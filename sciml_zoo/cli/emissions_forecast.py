@@ -2,7 +2,7 @@
 
 import argparse
 import io
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -20,7 +20,7 @@ from sciml_zoo.cli.emissions_inputs import (
 from sciml_zoo.cli.output import plain_console, progress_bar, write_json
 from sciml_zoo.emissions._table import records
 from sciml_zoo.emissions.forecast import Forecast, spread
-from sciml_zoo.emissions.inference import forecast_panel, without_report
+from sciml_zoo.emissions.inference import forecast_panel, silent_companies, without_report
 from sciml_zoo.emissions.panel import Panel
 from sciml_zoo.emissions.sources import open_drivers
 from sciml_zoo.errors import InputError
@@ -49,7 +49,7 @@ def forecast(args: argparse.Namespace) -> int:
     if args.company is not None and args.figure is None:
         raise InputError("--company: names what to draw; give --figure FILE too")
     with kept_warnings() as told:
-        panel = checked_panel(args.panel)
+        panel = checked_panel(args.panel, origin=args.origin)
         drivers = None if args.drivers is None else open_drivers(args.drivers)
         device = prepared_device(args)
         model = open_network(args.weights, device)
@@ -68,15 +68,18 @@ def forecast(args: argparse.Namespace) -> int:
     table = found.table()
     figure = None if args.figure is None else _figure(panel, found, args.company)
     samples = None if args.samples is None else _parquet(found)
-    write_table(args.out, table)
+    if args.out is not None:
+        write_table(args.out, table)
     if samples is not None:
         write_whole(args.samples, samples)
     if figure is not None:
         save_figure(args.figure, figure)
-    total = records(pd.DataFrame({"year": found.years} | spread(found.total())))
+    total = _total(found)
+    silent = silent_companies(panel.until(found.origin)) if found.origin <= panel.years[-1] else found.companies
+    reporting = ~np.isin(found.companies, silent)
     summary = {
         "panel": args.panel,
-        "out": str(args.out),
+        "out": None if args.out is None else str(args.out),
         "weights": args.weights,
         "origin": found.origin,
         "horizon": found.horizon,
@@ -84,19 +87,33 @@ def forecast(args: argparse.Namespace) -> int:
         "n_samples": args.n_samples,
         "seed": args.seed,
         "total": total,
+        "total_of_those_reporting": _total(found, reporting),
+        "not_reporting_at_origin": silent,
         "not_forecast": without_report(panel, panel.select(found.companies)),
         "rejected": records(panel.rejected),
         "warnings": told,
     }
     write_json(args.json, summary)
-    show_table(
-        ("total, t CO2e", "mean", "10 %", "median", "90 %"),
-        [[str(row["year"]), *(f"{row[level]:,.0f}" for level in ("mean", "q10", "q50", "q90"))] for row in total],
-    )
+    _show("total, t CO2e", total)
+    if silent and reporting.any():
+        _show(f"of the {reporting.sum():,} that reported in {found.origin}", summary["total_of_those_reporting"])
+    written = "" if args.out is None else f", written to {args.out}"
     plain_console().print(
-        f"{len(found.companies):,} companies forecast from {found.origin}, written to {args.out}", soft_wrap=True
+        f"{len(found.companies):,} companies forecast from {found.origin} by {args.weights}{written}", soft_wrap=True
     )
     return 0
+
+
+def _total(found: Forecast, of: np.ndarray | None = None) -> list[dict[str, Any]]:
+    weights = None if of is None else of.astype(np.float64)
+    return records(pd.DataFrame({"year": found.years} | spread(found.total(weights))))
+
+
+def _show(title: str, total: list[dict[str, Any]]) -> None:
+    show_table(
+        (title, "mean", "10 %", "median", "90 %"),
+        [[str(row["year"]), *(f"{row[level]:,.0f}" for level in ("mean", "q10", "q50", "q90"))] for row in total],
+    )
 
 
 def _figure(panel: Panel, found: Forecast, company: str | None) -> "Figure":

@@ -13,6 +13,7 @@ import torch
 
 from sciml_zoo._files import write_atomically
 from sciml_zoo.cli.output import choose_device, plain_console
+from sciml_zoo.emissions._table import csv_text
 from sciml_zoo.emissions.model import EmissionsForecaster
 from sciml_zoo.emissions.panel import Panel
 from sciml_zoo.emissions.sources import open_panel
@@ -66,11 +67,12 @@ def open_network(name: str, device: str) -> EmissionsForecaster:
     return model
 
 
-def checked_panel(reference: str) -> Panel:
+def checked_panel(reference: str, *, origin: int | None = None) -> Panel:
     """Opens a panel, and warns of the values in it that cannot be taken.
 
     Args:
         reference: a file, or a panel of the catalogue.
+        origin: as for :func:`open_panel`.
 
     Returns:
         The panel.
@@ -78,7 +80,7 @@ def checked_panel(reference: str) -> Panel:
     Raises:
         InputError: there is none, or it cannot be read.
     """
-    panel = open_panel(reference)
+    panel = open_panel(reference, origin=origin)
     if len(panel.rejected):
         first = [
             f"\n  company {row.company!r}, year {row.year}: {row.reason}"
@@ -118,7 +120,7 @@ def write_table(path: Path, table: pd.DataFrame) -> None:
         path: the file.
         table: its rows.
     """
-    write_whole(path, table.to_csv(index=False, lineterminator="\n"))
+    write_whole(path, csv_text(table))
 
 
 def write_whole(path: Path, content: bytes | str) -> None:

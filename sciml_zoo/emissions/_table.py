@@ -13,7 +13,7 @@ import pandas as pd
 
 from sciml_zoo.errors import InputError
 
-__all__ = ["FIRST_YEAR", "LAST_YEAR", "is_year", "numbers", "read_table", "records", "require", "texts"]
+__all__ = ["FIRST_YEAR", "LAST_YEAR", "csv_text", "is_year", "numbers", "read_table", "records", "require", "texts"]
 
 #: Other years are typing errors.
 FIRST_YEAR, LAST_YEAR = 1700, 2200
@@ -93,6 +93,20 @@ def records(table: pd.DataFrame) -> list[dict[str, Any]]:
     return [
         {str(name): None if pd.isna(cell) else cell for name, cell in row.items()} for row in table.to_dict("records")
     ]
+
+
+def csv_text(table: pd.DataFrame) -> str:
+    """Returns a table as CSV from which :func:`read_table` reads every text byte for byte.
+
+    Args:
+        table: its rows; the index is left out.
+    """
+    # A carriage return inside a cell would end the row where cells are quoted only for the sake of line feeds.
+    words = table.select_dtypes(exclude="number")
+    returns = any(words[name].astype(str).str.contains("\r", regex=False).any() for name in words)
+    return table.to_csv(
+        index=False, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC if returns else csv.QUOTE_MINIMAL
+    )
 
 
 def texts(column: pd.Series) -> pd.Series:

@@ -139,7 +139,7 @@ def _at(panel: Panel, year: int, horizon: int, min_history: int, holdout: set[st
     """
     past = panel.until(year)
     # A copy: the arrays behind a slice still hold the future, and rejected rows may be of later years.
-    known = Panel(past.emissions.copy(), past.statics, past.drivers)
+    known = Panel(past.emissions.copy(), past.statics, past.drivers, renamed=past.renamed)
     scale = naive_scale(known.values)
     reports = np.isfinite(known.values)
     reporting, long = reports[:, -1], reports.sum(axis=1) >= min_history
@@ -170,7 +170,9 @@ def _portfolios(origin: _Origin, holdout: set[str], n: int, size: int, seed: int
     for view, members in views.items():
         candidates = np.flatnonzero(members)
         if len(candidates):
-            portfolios[view] = np.zeros((n, len(members)), dtype=np.float32)
+            # Too few to choose from are one portfolio.
+            drawn = n if len(candidates) > size else 1
+            portfolios[view] = np.zeros((drawn, len(members)), dtype=np.float32)
             for portfolio in portfolios[view]:
                 portfolio[rng.choice(candidates, min(size, len(candidates)), replace=False)] = 1
     return portfolios

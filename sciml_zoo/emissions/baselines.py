@@ -27,6 +27,7 @@ from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
+from sklearn.base import BaseEstimator
 
 from sciml_zoo.emissions._history import aligned_history, shifted
 from sciml_zoo.emissions._smoothing import smooth
@@ -99,7 +100,7 @@ class _Shocks:
         return np.stack([rng.choice(self.by_year[year], size=companies) for year in years])
 
 
-class Baseline(ABC):
+class Baseline(BaseEstimator, ABC):
     """What the simple methods share; they differ in the state that they read from a history."""
 
     _shocks: _Shocks | None = None
@@ -151,7 +152,7 @@ class Baseline(ABC):
         paths = _run(np.empty((samples, companies, horizon), dtype=np.float32), state, age, errors)
         return Forecast(panel.companies, panel.years[-1], scaled_to_mean(paths, point), point)
 
-    def _learn(self, history: np.ndarray) -> None:  # noqa: B027 - most methods know nothing that companies share
+    def _learn(self, history: np.ndarray) -> None:
         """Learns what is common to all companies, from aligned histories [companies, years]."""
 
     @abstractmethod
@@ -230,7 +231,7 @@ class Theta(Baseline):
         return state
 
 
-class Combination:
+class Combination(BaseEstimator):
     """The mean of several methods' points, and their samples together.
 
     Args:
@@ -238,7 +239,8 @@ class Combination:
     """
 
     def __init__(self, members: Sequence[Forecaster] | None = None) -> None:
-        self.members = members or (Naive(), Drift(), DampedTrend(), Theta())
+        self.members = members
+        self._fitted: Sequence[Forecaster] = ()
 
     def fit(self, panel: Panel) -> Self:
         """Fits all members.
@@ -249,7 +251,8 @@ class Combination:
         Returns:
             Itself.
         """
-        for member in self.members:
+        self._fitted = self.members or (Naive(), Drift(), DampedTrend(), Theta())
+        for member in self._fitted:
             member.fit(panel)
         return self
 
@@ -264,12 +267,17 @@ class Combination:
 
         Returns:
             Samples, float32 [samples, companies, horizon], and the points, which are their mean.
+
+        Raises:
+            InputError: not fitted.
         """
-        n = len(self.members)
+        if not self._fitted:
+            raise InputError("Combination: not fitted; call fit(panel) before predict")
+        n = len(self._fitted)
         counts = [(samples + k) // n for k in range(n)]
         forecasts = [
             member.predict(panel, horizon, samples=count, seed=seed + k)
-            for k, (member, count) in enumerate(zip(self.members, counts, strict=True))
+            for k, (member, count) in enumerate(zip(self._fitted, counts, strict=True))
         ]
         point = np.mean([forecast.median for forecast in forecasts], axis=0)
         paths = np.concatenate([forecast.samples for forecast in forecasts])

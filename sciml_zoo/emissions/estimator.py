@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import pandas as pd
 import torch
+from sklearn.base import BaseEstimator
 
 from sciml_zoo.emissions.drivers import Drivers
 from sciml_zoo.emissions.fitting import prepared_network
@@ -31,8 +33,8 @@ def default_trainer() -> TrainerConfig:
     )
 
 
-@dataclass
-class NeuralForecaster:
+@dataclass(eq=False, repr=False)
+class NeuralForecaster(BaseEstimator):
     """Trains an :class:`EmissionsForecaster` on a panel, and forecasts any panel with it.
 
     Example:
@@ -69,12 +71,18 @@ class NeuralForecaster:
             Itself.
 
         Raises:
-            InputError: too little to learn from.
+            InputError: no panel, or too little to learn from.
         """
+        if isinstance(panel, pd.DataFrame):
+            raise InputError("a DataFrame is no panel yet: give Panel.from_long(frame), or Panel.from_wide(frame)")
         panels = [panel] if isinstance(panel, Panel) else list(panel)
-        prepared = prepared_network(panels, self.model, validation_fraction=self.validation_fraction, seed=self.seed)
-        task = ForecastTask(prepared.model, self.loss)
-        Trainer(self.trainer).fit(task, self.optimizer, prepared.train, prepared.validation)
+        # The caller's own random numbers go on as if nothing had been trained.
+        with torch.random.fork_rng():
+            prepared = prepared_network(
+                panels, self.model, validation_fraction=self.validation_fraction, seed=self.seed
+            )
+            task = ForecastTask(prepared.model, self.loss)
+            Trainer(self.trainer).fit(task, self.optimizer, prepared.train, prepared.validation)
         self.network = prepared.model
         return self
 

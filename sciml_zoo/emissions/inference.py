@@ -1,5 +1,6 @@
 """Scores of a trained network at one origin of a panel, and forecasts written to a file."""
 
+import dataclasses
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -10,19 +11,24 @@ import torch
 
 from sciml_zoo._files import write_atomically
 from sciml_zoo.emissions._checked_table import named
+from sciml_zoo.emissions._table import csv_text
 from sciml_zoo.emissions.backtest import backtest
 from sciml_zoo.emissions.drivers import Drivers
 from sciml_zoo.emissions.forecast import Forecast
 from sciml_zoo.emissions.model import EmissionsForecaster
 from sciml_zoo.emissions.panel import Panel
+from sciml_zoo.emissions.scenarios import require_changes
 from sciml_zoo.emissions.sources import open_panel
 from sciml_zoo.emissions.trained import TrainedForecaster
 from sciml_zoo.errors import InputError
 from sciml_zoo.training.ranks import Ranks
 
-__all__ = ["evaluate", "forecast_panel", "predict", "without_report"]
+__all__ = ["evaluate", "forecast_panel", "predict", "silent_companies", "without_report"]
 
 _SAMPLES = 1000
+# A forecast may begin so many years after the last report.
+_OLDEST = 5
+_FEWEST_REPORTS = 3
 _SCORES = {
     "mase": "mase",
     "relative_to_naive": "mase_relative",
@@ -125,7 +131,7 @@ def forecast_panel(
         model: the network.
         panel: histories; rows after the origin are ignored.
         horizon: years.
-        origin: the last year used; None: the panel's last.
+        origin: the last year used, at most five after the panel's last; None: the panel's last.
         drivers: what they will be, where that is known or assumed.
         samples: joint trajectories.
         seed: of them.
@@ -139,25 +145,67 @@ def forecast_panel(
         InputError: an origin outside the panel, or what :meth:`TrainedForecaster.predict` refuses.
     """
     last = panel.years[-1] if origin is None else origin
-    if last > panel.years[-1]:
-        raise InputError(f"--origin {last}: the panel ends in {panel.years[-1]}")
+    if last > panel.years[-1] + _OLDEST:
+        raise InputError(f"--origin {last}: the panel ends in {panel.years[-1]}; give at most {_OLDEST} years more")
     known = panel.until(last)
-    left_out = without_report(panel, known)
-    if left_out:
-        warnings.warn(f"not forecast, for lack of a report up to {last}: {named(pd.Series(left_out))}", stacklevel=2)
+    # Years in which nobody reports, up to the origin, belong to the history too.
+    years = range(known.years[0], last + 1)
+    known = dataclasses.replace(known, emissions=known.emissions.reindex(columns=pd.Index(years, name="year")))
+    _warn_of_companies(known, without_report(panel, known))
     if model.config.last_year > last:
         warnings.warn(
             f"the weights have learned from years up to {model.config.last_year}: a forecast from {last} is no test",
             stacklevel=2,
         )
-    short = int((np.isfinite(known.values).sum(axis=1) < 3).sum())
+    if drivers is not None:
+        drivers = _checked(drivers, last, horizon, past=last < panel.years[-1])
+    forecaster = TrainedForecaster(model, device=device)
+    return forecaster.predict(known, horizon, samples=samples, seed=seed, drivers=drivers, on_progress=on_progress)
+
+
+def _warn_of_companies(known: Panel, left_out: list[str]) -> None:
+    """Warns of companies that are not forecast, or hardly can be."""
+    last = known.years[-1]
+    if left_out:
+        warnings.warn(f"not forecast, for lack of a report up to {last}: {named(pd.Series(left_out))}", stacklevel=3)
+    silent = pd.Series(silent_companies(known))
+    if len(silent):
+        warnings.warn(
+            f"no report in {last} of {named(silent)}: forecast from the last report, as if they went on; if they have "
+            "closed, leave them out of totals",
+            stacklevel=3,
+        )
+    short = int((np.isfinite(known.values).sum(axis=1) < _FEWEST_REPORTS).sum())
     if short:
         warnings.warn(
             f"{short} companies have fewer than three reports: their forecasts are little more than guesses",
-            stacklevel=2,
+            stacklevel=3,
         )
-    forecaster = TrainedForecaster(model, device=device)
-    return forecaster.predict(known, horizon, samples=samples, seed=seed, drivers=drivers, on_progress=on_progress)
+
+
+def silent_companies(panel: Panel) -> list[str]:
+    """Returns the companies without a report in a panel's last year."""
+    return list(panel.emissions.index[panel.emissions.iloc[:, -1].isna()])
+
+
+def _checked(drivers: Drivers, origin: int, horizon: int, *, past: bool) -> Drivers | None:
+    """Returns drivers whose coming years count; None, with a warning, if they say nothing of them."""
+    coming = drivers.values.reindex(range(origin + 1, origin + 1 + horizon)).dropna(axis=1, how="all")
+    if coming.empty or not len(coming.columns):
+        warnings.warn(
+            f"the drivers are given in no year from {origin + 1} to {origin + horizon}: their future is drawn",
+            stacklevel=3,
+        )
+        return None
+    drivers = Drivers(drivers.values[list(coming.columns)], drivers.known_future)
+    require_changes("--drivers", drivers, origin, horizon)
+    if past:
+        warnings.warn(
+            f"the drivers of {origin + 1} and later years are taken as known, which they were not in {origin}: the "
+            "forecast is no test",
+            stacklevel=3,
+        )
+    return drivers
 
 
 def predict(
@@ -195,17 +243,18 @@ def predict(
     """
     n = 0
     if ranks is None or ranks.rank == 0:
+        last = None if origin is None else _whole("origin", origin)
         forecast = forecast_panel(
             model,
-            open_panel(source),
+            open_panel(source, origin=last),
             _whole("horizon", horizon),
-            origin=None if origin is None else _whole("origin", origin),
+            origin=last,
             samples=_whole("samples", samples),
             seed=_whole("seed", seed),
             device=device,
             on_progress=on_progress,
         )
         table = forecast.table()
-        write_atomically(Path(target), table.to_csv(index=False))
+        write_atomically(Path(target), csv_text(table))
         n = len(table)
     return n if ranks is None else ranks.gather(n)[0]

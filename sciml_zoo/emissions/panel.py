@@ -1,5 +1,6 @@
 """Companies × years of emissions, with what is known of the companies."""
 
+import dataclasses
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -7,15 +8,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from sciml_zoo.emissions._statics import NEVER_RENAMED, STATICS, statics_as_of, statics_of
 from sciml_zoo.emissions._table import FIRST_YEAR, LAST_YEAR, is_year, numbers, read_table, require, texts
 from sciml_zoo.emissions.drivers import Drivers
 from sciml_zoo.emissions.units import to_tonnes
 from sciml_zoo.errors import InputError
 
 __all__ = ["STATICS", "Panel", "read_panel"]
-
-#: What is known of a company beside its emissions.
-STATICS = ("sector", "country")
 
 _REJECTED = ["company", "year", "value", "reason"]
 # Two reports are the same value if they differ by rounding, such as 2.3 kt and 2300 t.
@@ -32,12 +31,15 @@ class Panel:
         drivers: economic drivers by year, if there are any.
         rejected: the values that were not taken: columns ``company``, ``year``, ``value`` (all as they were given) and
             ``reason``.
+        renamed: of companies whose sector or country was another, or unknown, in an earlier year, what it was since
+            when: columns ``company``, ``year``, ``static``, ``value``, by year.
     """
 
     emissions: pd.DataFrame
     statics: pd.DataFrame
     drivers: Drivers | None = None
     rejected: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=_REJECTED))
+    renamed: pd.DataFrame = field(default_factory=NEVER_RENAMED.copy)
 
     @property
     def companies(self) -> list[str]:
@@ -66,6 +68,8 @@ class Panel:
     def until(self, year: int) -> "Panel":
         """Returns what was known at the end of a year: companies with nothing reported by then are left out.
 
+        Sectors and countries too are those that had been named by then.
+
         Args:
             year: the last one kept; it may lie after the panel's.
 
@@ -78,7 +82,9 @@ class Panel:
         emissions = self.emissions[kept]
         emissions = emissions[emissions.notna().any(axis=1)]
         drivers = None if self.drivers is None else self.drivers.until(year)
-        return Panel(emissions, self.statics.loc[emissions.index], drivers, self.rejected)
+        statics = statics_as_of(self.statics, self.renamed, list(emissions.index), year)
+        renamed = self.renamed[self.renamed["year"] <= year]
+        return dataclasses.replace(self, emissions=emissions, statics=statics, drivers=drivers, renamed=renamed)
 
     def between(self, since: int | None, until: int | None) -> "Panel":
         """Returns the years of a range; companies with nothing reported in it are left out.
@@ -96,7 +102,7 @@ class Panel:
         emissions = emissions[emissions.notna().any(axis=1)]
         if emissions.empty:
             raise InputError(f"nothing is reported between {since} and {until}")
-        return Panel(emissions, panel.statics.loc[emissions.index], panel.drivers, panel.rejected)
+        return dataclasses.replace(panel, emissions=emissions, statics=panel.statics.loc[emissions.index])
 
     def select(self, companies: Iterable[str]) -> "Panel":
         """Returns the panel of some companies.
@@ -111,7 +117,7 @@ class Panel:
         unknown = [key for key in wanted if key not in self.emissions.index]
         if unknown:
             raise InputError(f"companies not in the panel: {', '.join(map(repr, unknown[:5]))}")
-        return Panel(self.emissions.loc[wanted], self.statics.loc[wanted], self.drivers, self.rejected)
+        return dataclasses.replace(self, emissions=self.emissions.loc[wanted], statics=self.statics.loc[wanted])
 
     @classmethod
     def from_long(
@@ -133,8 +139,9 @@ class Panel:
 
         Args:
             frame: the columns below and, if they are known, ``unit`` (of each row), ``sector`` and ``country``; of
-                several sectors or countries of a company the latest is taken. Keys are text and stay as they are: read
-                files with ``dtype=str, keep_default_na=False``, or with :func:`read_panel`.
+                several sectors or countries of a company the latest is taken, and by :meth:`until` the latest by then.
+                Keys are text and stay as they are: read files with ``dtype=str, keep_default_na=False``, or with
+                :func:`read_panel`.
             company: name of the column of keys.
             year: name of the column of years.
             emissions: name of the column of emissions.
@@ -171,7 +178,8 @@ class Panel:
             )
             raise InputError(f"{place}: no emissions that can be taken" + (f" ({first})" if first else ""))
         matrix = _matrix(taken)
-        return cls(matrix, _statics(sound, matrix.index), drivers, rejected.reset_index(drop=True))
+        statics, renamed = statics_of(sound, matrix.index)
+        return cls(matrix, statics, drivers, rejected.reset_index(drop=True), renamed)
 
     @classmethod
     def from_wide(
@@ -226,11 +234,12 @@ class Panel:
         return pd.concat([left, self.emissions], axis=1).rename_axis(index="company", columns=None).reset_index()
 
 
-def read_panel(path: str | Path) -> Panel:
+def read_panel(path: str | Path, *, until: int | None = None) -> Panel:
     """Reads a panel from CSV, long (``company, year, emissions``) or wide (``company`` and a column for each year).
 
     Args:
         path: the file, plain or gzip; in both forms ``unit``, ``sector`` and ``country`` may stand beside.
+        until: rows, or columns, of later years are passed over, as if they were not there; None: none are.
 
     Returns:
         The panel; the reasons in ``rejected`` name the line.
@@ -240,7 +249,11 @@ def read_panel(path: str | Path) -> Panel:
     """
     frame = read_table(path)
     if "year" not in frame and "emissions" not in frame and _year_columns(frame):
-        return Panel.from_wide(frame, place=path)
+        years = pd.Series(_year_columns(frame), dtype=object)
+        late = [] if until is None else list(years[numbers(years) > until])
+        return Panel.from_wide(frame.drop(columns=late), place=path)
+    if until is not None and "year" in frame:
+        frame = frame[~(numbers(frame["year"]) > until)]
     return Panel.from_long(frame, place=path)
 
 
@@ -270,12 +283,3 @@ def _matrix(taken: pd.DataFrame) -> pd.DataFrame:
     values = np.full((len(companies), len(columns)), np.nan)
     values[codes, years - columns[0]] = taken["tonnes"]
     return pd.DataFrame(values, pd.Index(companies, name="company"), columns)
-
-
-def _statics(sound: pd.DataFrame, companies: pd.Index) -> pd.DataFrame:
-    """Returns the latest sector and country that each company names."""
-    statics = pd.DataFrame("", companies, list(STATICS))
-    for name in statics.columns.intersection(sound.columns):
-        named = sound[sound[name] != ""].sort_values("year", kind="stable").drop_duplicates("company", keep="last")
-        statics[name] = named.set_index("company")[name].reindex(companies).fillna("")
-    return statics

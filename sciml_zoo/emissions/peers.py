@@ -11,6 +11,7 @@ from typing import Any, Self
 
 import numpy as np
 import pandas as pd
+from sklearn.base import BaseEstimator
 
 from sciml_zoo.emissions._history import aligned_history, filled_gaps
 from sciml_zoo.emissions.baselines import scaled_to_mean
@@ -35,7 +36,7 @@ _MOST_LOG_RATIO = 4.0
 _LEAST_SCALE = 0.02
 
 
-class Statsforecast:
+class Statsforecast(BaseEstimator):
     """A model of statsforecast, fitted to each company alone; gaps are filled linearly before.
 
     Args:
@@ -101,7 +102,7 @@ class Statsforecast:
         return Forecast(panel.companies, panel.years[-1], scaled_to_mean(paths, point), point)
 
 
-class LightGBM:
+class LightGBM(BaseEstimator):
     """Gradient boosting over all companies (Ke et al. 2017), for the log ratio of a later value to the last.
 
     A model for each year of the horizon and each quantile. Features: log emissions, the log ratios of earlier years to

@@ -23,7 +23,7 @@ from sciml_zoo.emissions.forecast import Forecast, spread
 from sciml_zoo.emissions.panel import Panel
 from sciml_zoo.errors import InputError, nearest
 
-__all__ = ["DrivenForecaster", "Scenario", "compare", "contributions", "forecast_scenario"]
+__all__ = ["DrivenForecaster", "Scenario", "compare", "contributions", "forecast_scenario", "require_changes"]
 
 
 class DrivenForecaster(Protocol):
@@ -84,7 +84,7 @@ def forecast_scenario(
             of no coming year, given twice, not above 0, or of a company that last reported zero.
     """
     if scenario.drivers is not None:
-        _require_changes(f"scenario {scenario.name!r}", scenario.drivers, panel.years[-1], horizon)
+        require_changes(f"scenario {scenario.name!r}", scenario.drivers, panel.years[-1], horizon)
     forecast = forecaster.predict(panel, horizon, samples=samples, seed=seed, drivers=scenario.drivers)
     if scenario.targets is None:
         return forecast
@@ -190,7 +190,7 @@ def contributions(
     names = list(scenario.values.columns)
     if not names:
         raise InputError("scenario: it has no driver; give a column for each")
-    _require_changes("scenario", scenario, panel.years[-1], horizon)
+    require_changes("scenario", scenario, panel.years[-1], horizon)
     factors = _weights(weights, panel)
 
     def expected_totals(masks: np.ndarray) -> np.ndarray:
@@ -219,8 +219,18 @@ def _mixed(baseline: Drivers | None, scenario: Drivers, names: list[str]) -> Dri
     return Drivers(baseline.values.reindex(columns=columns), baseline.known_future).replaced(part)
 
 
-def _require_changes(place: str, drivers: Drivers, origin: int, horizon: int) -> None:
-    """Refuses drivers of which a coming year is given and not the year before: such a level would have no effect."""
+def require_changes(place: str, drivers: Drivers, origin: int, horizon: int) -> None:
+    """Refuses drivers of which a coming year is given and not the year before: such a level would have no effect.
+
+    Args:
+        place: where they come from, for the message.
+        drivers: levels by year.
+        origin: the last year known.
+        horizon: years.
+
+    Raises:
+        InputError: naming the driver and the year.
+    """
     years = range(origin + 1, origin + 1 + horizon)
     for driver in drivers.values.columns:
         known = drivers.values[driver].reindex(list(years)).notna().to_numpy()

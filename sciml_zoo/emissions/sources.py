@@ -27,12 +27,14 @@ PANELS: dict[str, Callable[[], Panel]] = {
 }
 
 
-def open_panel(reference: str | Path, *, drivers: str | Path | None = None) -> Panel:
+def open_panel(reference: str | Path, *, drivers: str | Path | None = None, origin: int | None = None) -> Panel:
     """Opens a panel.
 
     Args:
         reference: a CSV file, ``dataset:NAME/FILE``, or a name in :data:`PANELS`.
         drivers: as for :func:`open_drivers`; None: none.
+        origin: companies come in the order in which a file names them up to this year, so that its later rows do not
+            even decide who draws which random numbers; None: up to the last.
 
     Returns:
         The panel.
@@ -49,6 +51,10 @@ def open_panel(reference: str | Path, *, drivers: str | Path | None = None) -> P
             hint = "" if file.suffix else f"; of the catalogue's panels, {nearest(name, PANELS)}"
             raise InputError(f"{name}: no such file{hint}")
         panel = read_panel(file)
+        if origin is not None and panel.years[0] <= origin < panel.years[-1]:
+            known = read_panel(file, until=origin).companies
+            there = set(known)
+            panel = panel.select([*known, *(key for key in panel.companies if key not in there)])
     return panel if drivers is None else dataclasses.replace(panel, drivers=open_drivers(drivers))
 
 

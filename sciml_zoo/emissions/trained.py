@@ -9,7 +9,7 @@ import torch
 from sciml_zoo.emissions._history import shifted
 from sciml_zoo.emissions.drivers import Drivers
 from sciml_zoo.emissions.forecast import Forecast
-from sciml_zoo.emissions.model import EmissionsForecaster
+from sciml_zoo.emissions.model import EmissionsForecaster, Past
 from sciml_zoo.emissions.panel import Panel
 from sciml_zoo.emissions.windows import log_emissions, places
 from sciml_zoo.errors import InputError, nearest
@@ -62,6 +62,8 @@ class TrainedForecaster:
         """Forecasts the years after a panel's last.
 
         A company whose last report is zero stays at zero. One whose last report is older is forecast from there.
+        What ``drivers`` shift a company's median by, against a forecast in which they are drawn, is not calibrated:
+        past origins, at which they were not known, say nothing of it.
 
         Args:
             panel: histories.
@@ -88,11 +90,12 @@ class TrainedForecaster:
         age = np.argmax(reported[:, ::-1], axis=1)
         last = values[np.arange(len(values)), values.shape[1] - 1 - age]
         generator = torch.Generator(self._device).manual_seed(seed)
-        growth = None
-        if drivers is not None:
-            growth = torch.tensor(driver_growth(self.model, drivers, panel.years[-1], horizon))
+        growth = None if drivers is None else driver_growth(self.model, drivers, panel.years[-1], horizon)
         lead = min(int(age.max()), _OLDEST)
-        shocks = self._shocks(samples, lead, horizon, generator, growth)
+        shocks = self._shocks(samples, lead, horizon, generator, None)
+        assumed = None
+        if growth is not None:
+            assumed = self._shocks(samples, lead, horizon, generator.manual_seed(seed), torch.tensor(growth))
         drift = torch.randn(samples, generator=generator, device=self._device)
         found = np.zeros((samples, len(values), horizon), dtype=np.float32)
         logs, statics = log_emissions(values), self._statics(panel)
@@ -100,6 +103,7 @@ class TrainedForecaster:
         for years_ago in np.unique(np.minimum(age, _OLDEST)):
             group = np.flatnonzero((np.minimum(age, _OLDEST) == years_ago) & (last > 0))
             steps = shocks[None, :, lead - years_ago :]
+            driven = None if assumed is None else assumed[None, :, lead - years_ago :]
             pasts = self.model.read(
                 torch.from_numpy(shifted(logs[group], age[group])).to(self._device),
                 statics[0][group].to(self._device),
@@ -109,15 +113,30 @@ class TrainedForecaster:
             for start in range(0, len(group), rows):
                 part = group[start : start + rows]
                 here = [past.part(slice(start, start + rows)) for past in pasts]
-                ratios = self.model.continued(here, steps, generator=generator)
+                ratios, shift = self._log_ratios(here, steps, driven, generator)
                 origin = torch.full((len(part),), first - years_ago, device=self._device)
                 level = torch.from_numpy(last[part]).to(self._device)
-                ratios = self.model.calibration(ratios, drift, origin, level.log().float())[..., years_ago:]
+                ratios = self.model.calibration(ratios, drift, origin, level.log().float()) + shift
+                ratios = ratios[..., years_ago:]
                 found[:, part] = (ratios.double().exp() * level[:, None, None]).float().transpose(0, 1).cpu().numpy()
                 done += len(part)
                 if on_progress is not None:
                     on_progress(done, int((last > 0).sum()))
         return Forecast(panel.companies, panel.years[-1], found)
+
+    def _log_ratios(
+        self, pasts: list[Past], shocks: torch.Tensor, assumed: torch.Tensor | None, generator: torch.Generator
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Returns sampled log ratios, [n, samples, horizon], and by what assumed drivers shift their medians."""
+        state = generator.get_state()
+        ratios = self.model.continued(pasts, shocks, generator=generator)
+        if assumed is None:
+            return ratios, ratios.new_zeros(())
+        drawn = ratios.median(1, keepdim=True).values
+        generator.set_state(state)
+        ratios = self.model.continued(pasts, assumed, generator=generator)
+        shift = ratios.median(1, keepdim=True).values - drawn
+        return ratios - shift, shift
 
     def _statics(self, panel: Panel) -> tuple[torch.Tensor, torch.Tensor]:
         config = self.model.config

@@ -22,7 +22,7 @@ FORECAST = ["emissions", "forecast", "panel.csv", *WEIGHTS, "--horizon", "3", "-
 FOOTPRINT = ["emissions", "footprint", "holdings.csv", "financials.csv", "emissions.csv", "--json", "out.json"]
 BACKTEST = ["emissions", "backtest", "many.csv", "--origins", "2014,2016", "--horizon", "2", "--json", "out.json"]
 SCENARIOS = ["emissions", "scenarios", "panel.csv", *WEIGHTS, "--horizon", "2", "--json", "out.json"]
-KEYS = ["NA", "0", "02806440604", 'a,"b"', " two\nlines\r"]
+KEYS = ["NA", "0", "02806440604", 'a,"b"', " two\nlines\r", "return\r"]
 COLUMNS = ["company", "year", "mean", "q025", "q10", "q50", "q90", "q975"]
 LEVELS = COLUMNS[3:]
 
@@ -98,7 +98,7 @@ def test_keys_come_back_byte_for_byte() -> None:
     assert (quantiles[:, 0] < quantiles[:, 2]).all()
     np.testing.assert_allclose(quantiles[0, 2], 12_000, rtol=0.2)  # untrained: the last value, 2018's, in tonnes
     told = summary()
-    assert (told["origin"], told["horizon"], told["companies"]) == (2018, 3, 5)
+    assert (told["origin"], told["horizon"], told["companies"]) == (2018, 3, len(KEYS))
     assert [row["year"] for row in told["total"]] == [2019, 2020, 2021]
     for row in told["total"]:
         means = [float(company["mean"]) for company in rows if company["year"] == str(row["year"])]
@@ -119,12 +119,47 @@ def test_rows_after_the_origin_are_ignored() -> None:
     assert summary()["not_forecast"] == ["later"]
 
 
+def test_neither_names_nor_order_after_the_origin_matter() -> None:
+    def rows(years: range, steel: str) -> list[list[object]]:
+        return [[key, year, 10 + i + year % 3, steel] for i, key in enumerate(KEYS) for year in years]
+
+    def forecast() -> bytes:
+        assert main([*FORECAST, "--origin", "2015"]) == 0
+        return Path("out.csv").read_bytes()
+
+    head = ["company", "year", "emissions", "sector"]
+    past, later = rows(range(2008, 2014), "Steel"), rows(range(2016, 2019), "Paper")
+    write("panel.csv", [head, *past])  # nobody reports in 2014 and 2015
+    expected = forecast()
+    write("panel.csv", [head, *reversed(later), *past])
+    assert forecast() == expected
+    assert summary()["not_reporting_at_origin"] == KEYS
+
+
+def test_those_that_no_longer_report_are_named_and_stand_apart(capsys: pytest.CaptureFixture[str]) -> None:
+    panel([["closed", year, 500, "kt"] for year in range(2010, 2016)])
+    assert main(FORECAST) == 0
+    shown, told = capsys.readouterr(), summary()
+    assert "no report in 2018 of 'closed'" in shown.err.replace("\n", " ")
+    assert f"of the {len(KEYS)} that reported in 2018" in shown.out
+    assert told["not_reporting_at_origin"] == ["closed"]
+    closed = {int(row["year"]): float(row["mean"]) for row in read() if row["company"] == "closed"}
+    for whole, part in zip(told["total"], told["total_of_those_reporting"], strict=True):
+        assert whole["mean"] - part["mean"] == pytest.approx(closed[whole["year"]], rel=1e-5)
+
+
+def test_the_shortest_command_uses_shipped_weights(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["emissions", "forecast", "panel.csv", "--horizon", "2"]) == 0
+    assert "by emissions_rnn.eutl" in capsys.readouterr().out
+    assert not Path("out.csv").exists()
+
+
 def test_samples_hold_what_the_table_sums_up() -> None:
     assert main([*FORECAST, "--samples", "out.parquet", "--n-samples", "50", "--seed", "7"]) == 0
     table = pyarrow.parquet.read_table("out.parquet")
     assert [str(kind) for kind in table.schema.types] == ["string", "int32", "int32", "float"]
     found = table.to_pandas()
-    assert len(found) == 5 * 3 * 50
+    assert len(found) == len(KEYS) * 3 * 50
     groups = found.groupby(["company", "year"], sort=False)["emissions"]
     expected = {(row["company"], int(row["year"])): row for row in read()}
     assert list(groups.groups) == list(expected)
@@ -159,10 +194,23 @@ def test_drivers_and_figures_of_a_forecast() -> None:
     assert "</svg>" in Path("one.svg").read_text()
 
 
+def test_drivers_of_the_past_change_nothing_and_known_ones_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(FORECAST) == 0
+    drawn = Path("out.csv").read_bytes()
+    write("past.csv", [["year", "gdp"], [2017, 90], [2018, 100]])
+    assert main([*FORECAST, "--drivers", "past.csv"]) == 0
+    assert Path("out.csv").read_bytes() == drawn
+    assert "given in no year from 2019 to 2021: their future is drawn" in capsys.readouterr().err.replace("\n", " ")
+    assert main([*FORECAST, "--drivers", "high.csv", "--origin", "2017"]) == 0
+    assert any("no test" in text and "2018" in text for text in summary()["warnings"])
+    write("gap.csv", [["year", "gdp"], [2018, 100], [2020, 110]])
+    assert "not in 2019" in refused([*FORECAST, "--drivers", "gap.csv"], capsys)
+
+
 @pytest.mark.parametrize(
     ("argv", "words"),
     [
-        ("--origin 2030", ("--origin 2030", "ends in 2018")),
+        ("--origin 2030", ("--origin 2030", "ends in 2018", "at most 5 years more")),
         ("--origin 2001", ("2001", "begins in 2010")),
         ("--horizon 0", ("--horizon", "'0' is not a whole number of 1 or more")),
         ("--weights local-dir:ising", ("boltzmann_machine", "does not forecast emissions")),

@@ -4,12 +4,16 @@ import dataclasses
 
 import numpy as np
 import pytest
+import torch
+from sklearn.base import clone
 
+from sciml_zoo.emissions.baselines import Combination, Drift, Naive, PooledDrift
 from sciml_zoo.emissions.drivers import Drivers
 from sciml_zoo.emissions.estimator import NeuralForecaster, default_optimizer, default_trainer
 from sciml_zoo.emissions.fitting import prepared_network
 from sciml_zoo.emissions.model import EmissionsForecasterConfig
 from sciml_zoo.emissions.panel import Panel
+from sciml_zoo.emissions.peers import LightGBM, Statsforecast
 from sciml_zoo.emissions.synthetic import synthetic_panel
 from sciml_zoo.errors import InputError
 
@@ -85,3 +89,33 @@ def test_a_panel_that_teaches_nothing_is_refused(values):
 def test_what_is_not_fitted_cannot_predict():
     with pytest.raises(InputError, match="not fitted; call fit"):
         NeuralForecaster().predict(synthetic_panel(3, 5), 1)
+
+
+@pytest.mark.parametrize(
+    "forecaster",
+    [
+        NeuralForecaster(seed=3, validation_fraction=0.2),
+        PooledDrift(),
+        Combination([Naive(), Drift()]),
+        Statsforecast("AutoETS", 2),
+        LightGBM(4),
+    ],
+    ids=lambda each: type(each).__name__,
+)
+def test_settings_are_those_of_scikit_learn(forecaster):
+    copy = clone(forecaster)
+    assert copy is not forecaster
+    assert str(copy.get_params(deep=False)) == str(forecaster.get_params(deep=False))
+
+
+def test_training_leaves_the_callers_random_numbers_alone():
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    quick().fit(synthetic_panel(100, 12))
+    torch.testing.assert_close(torch.rand(3), expected)
+
+
+def test_a_table_is_no_panel():
+    with pytest.raises(InputError, match=r"Panel\.from_long"):
+        NeuralForecaster().fit(synthetic_panel(5, 5).to_long())

@@ -2,6 +2,7 @@
 
 import gzip
 import math
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -179,3 +180,23 @@ def test_companies_are_selected_by_key():
     assert panel.select(["0"]).companies == ["0"]
     with pytest.raises(InputError, match="not in the panel: 'x'"):
         panel.select(["NA", "x"])
+
+
+def test_a_past_year_knows_only_what_had_been_named_by_then() -> None:
+    rows = [("a", 2010, "Coal"), ("a", 2015, "Wind"), ("b", 2010, ""), ("b", 2012, "Steel"), ("c", 2010, "Paper")]
+    frame = pd.DataFrame([(key, year, 1.0, sector) for key, year, sector in rows])
+    panel = Panel.from_long(frame.set_axis(["company", "year", "emissions", "sector"], axis=1))
+    assert list(panel.statics["sector"]) == ["Wind", "Steel", "Paper"]
+    assert list(panel.until(2014).statics["sector"]) == ["Coal", "Steel", "Paper"]
+    assert list(panel.until(2014).until(2011).statics["sector"]) == ["Coal", "", "Paper"]
+    assert list(panel.select(["c", "a"]).until(2011).statics["sector"]) == ["Paper", "Coal"]
+
+
+def test_later_rows_and_columns_are_passed_over(tmp_path: Path) -> None:
+    long, wide = tmp_path / "long.csv", tmp_path / "wide.csv"
+    long.write_text("company,year,emissions\nz,2015,1\na,2010,2\nz,2011,3\n")
+    wide.write_text("company,2010,2011,2015\nz,,3,1\na,2,,\n")
+    for path, companies in ((long, ["a", "z"]), (wide, ["z", "a"])):
+        panel = read_panel(path, until=2014)
+        assert panel.companies == companies
+        assert panel.years == [2010, 2011]

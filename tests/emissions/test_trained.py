@@ -94,6 +94,21 @@ def test_a_dearer_driver_moves_the_whole_forecast_by_the_learned_response(networ
     np.testing.assert_allclose(at(1.5) - at(1.0), float(response), atol=1e-5)
 
 
+def test_drivers_shift_every_company_however_little_its_own_forecast_is_believed(network, panel):
+    dear = Drivers(pd.DataFrame({"carbon": [100.0, 300.0]}, index=[panel.years[-1], panel.years[-1] + 1]))
+    with torch.no_grad():
+        network.shocks.levels[-1], network.shocks.known[-1] = 100.0, True
+
+    def shift() -> np.ndarray:
+        without, given = (np.median(drawn(network, panel, 2, drivers=each), axis=0) for each in (None, dear))
+        return np.log(given / without)
+
+    believed = shift()
+    network.calibration.belief.zero_()
+    np.testing.assert_allclose(shift(), believed, atol=0.01)
+    assert np.abs(believed).min() > 0.1
+
+
 def test_growth_starts_from_the_level_in_the_weights(network):
     values = pd.DataFrame({"gdp": [110.0, 0.5]}, index=pd.Index([2021, 2022], name="year"))
     found = driver_growth(network, Drivers(values), 2020, 3)
