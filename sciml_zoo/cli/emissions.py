@@ -23,7 +23,10 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         subparsers: of the main parser.
     """
     parser = subparsers.add_parser(
-        "emissions", help="forecast companies' emissions and portfolios' footprints", description=__doc__
+        "emissions",
+        help="forecast companies' emissions and portfolios' footprints",
+        description="Forecast what companies may "
+        "emit, what that makes of a portfolio, and compare how good such forecasts are.",
     )
     verbs = parser.add_subparsers(metavar="VERB", required=True)
     _add_forecast(verbs)
@@ -148,7 +151,7 @@ def _add_scenarios(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]")
         "scenarios",
         help="compare assumed futures of economic drivers, and of companies' targets",
         description="Forecast a panel's total in each scenario and without any (baseline), and split the difference "
-        "in the last year among the scenario's drivers (Shapley values).",
+        "in the last year among the scenario's drivers (Shapley values) and the targets.",
     )
     verb.add_argument("panel", metavar="PANEL", help=_PANEL)
     verb.add_argument("--weights", default=_DEFAULT, metavar="NAME", help=f"{_WEIGHTS}; default: %(default)s")
@@ -157,9 +160,10 @@ def _add_scenarios(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]")
         "--scenario",
         type=_named_file,
         action="append",
-        required=True,
+        default=[],
         metavar="NAME=FILE.csv",
-        help="the drivers' coming levels: year and a column for each; can be repeated",
+        help="the drivers' coming levels: year (for companies' own: company, year) and a column for each driver; can "
+        "be repeated",
     )
     verb.add_argument(
         "--targets", type=Path, metavar="FILE.csv", help="company, year, emissions: met in every scenario"
@@ -186,7 +190,10 @@ def _add_common(verb: argparse.ArgumentParser, *, samples: int) -> None:
 
 
 def _years(text: str) -> list[int]:
-    return [count(year) for year in text.split(",")]
+    try:
+        return [count(year) for year in text.split(",")]
+    except argparse.ArgumentTypeError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not years with commas between, such as 2016,2018") from None
 
 
 def _fraction(text: str) -> float:

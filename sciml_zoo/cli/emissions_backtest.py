@@ -56,6 +56,13 @@ def compare_methods(args: argparse.Namespace) -> int:
         device = prepared_device(args)
         methods = _methods(args, device)
         panel = checked_panel(args.panel)
+        short = [str(year) for year in args.origins if year + args.horizon > panel.years[-1]]
+        if short:
+            warnings.warn(
+                f"the panel ends in {panel.years[-1]}: from {', '.join(short)}, fewer than {args.horizon} years are "
+                "scored",
+                stacklevel=2,
+            )
         rng = np.random.default_rng(args.seed)
         held_out = rng.permutation(np.array(panel.companies, dtype=object))[
             : round(args.holdout * len(panel.companies))

@@ -158,9 +158,11 @@ def show_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         head: names of the columns.
         rows: cells.
     """
-    from rich.table import Table
+    from rich.table import Column, Table
 
-    table = Table(*head, box=None, pad_edge=False, header_style="bold")
+    table = Table(*(Column(name, no_wrap=True) for name in head), box=None, pad_edge=False, header_style="bold")
     for row in rows:
         table.add_row(*row)
-    plain_console().print(table)
+    console = plain_console()
+    # A figure cut short is a wrong one: what does not fit runs on.
+    console.print(table, width=max(console.measure(table).maximum, 1), crop=False, overflow="ignore", soft_wrap=True)

@@ -40,17 +40,26 @@ def compare_scenarios(args: argparse.Namespace) -> int:
     """
     targets = None if args.targets is None else _targets(args.targets)
     drivers = {name: read_drivers(file) for name, file in args.scenario}
+    if not drivers and targets is None:
+        raise InputError("nothing is assumed: give --scenario NAME=FILE.csv, --targets FILE.csv, or both")
+    if args.figure is not None and not drivers:
+        raise InputError("--figure: draws what a scenario's drivers add; give --scenario NAME=FILE.csv too")
     if len(drivers) < len(args.scenario) or _BASELINE in drivers:
         raise InputError(f"--scenario: give each a name of its own, and none {_BASELINE!r}")
     with kept_warnings() as told:
         panel = checked_panel(args.panel)
         device = prepared_device(args)
         forecaster = TrainedForecaster(open_network(args.weights, device), device=device)
-        scenarios = [Scenario(_BASELINE), *(Scenario(name, future, targets) for name, future in drivers.items())]
+        assumed = [Scenario(name, future, targets) for name, future in drivers.items()]
+        scenarios = [Scenario(_BASELINE), *(assumed or [Scenario("targets", None, targets)])]
         drawn = {"samples": args.n_samples, "seed": args.seed}
         totals = compare(forecaster, panel, args.horizon, scenarios, **drawn)
         added = {
-            name: contributions(forecaster, panel, args.horizon, None, future, **drawn)
+            name: _with_targets(
+                contributions(forecaster, panel, args.horizon, None, future, **drawn),
+                totals[totals["scenario"] == name]["mean"].iloc[-1],
+                targets is not None,
+            )
             for name, future in drivers.items()
         }
     if args.figure is not None:
@@ -77,6 +86,15 @@ def compare_scenarios(args: argparse.Namespace) -> int:
     return 0
 
 
+def _with_targets(added: pd.DataFrame, total: float, targets: bool) -> pd.DataFrame:
+    """Returns contributions with a last row for what targets add to those of the drivers, if there are any."""
+    if not targets:
+        return added
+    before = added["after"].iloc[-1]
+    row = {"driver": "targets", "contribution": total - before, "before": before, "after": total}
+    return pd.concat([added, pd.DataFrame([row])], ignore_index=True)
+
+
 def _targets(path: Path) -> pd.DataFrame:
     """Returns targets in tonnes.
 
@@ -97,6 +115,8 @@ def _show(totals: pd.DataFrame, added: dict[str, pd.DataFrame]) -> None:
     means = totals.pivot(index="scenario", columns="year", values="mean")
     rows = [[name, *(f"{mean:,.0f}" for mean in means.loc[name])] for name in totals["scenario"].unique()]
     show_table(("expected total, t CO2e", *map(str, means.columns)), rows)
+    if not added:
+        return
     show_table(
         ("scenario", "driver", f"adds in {means.columns[-1]}, t CO2e"),
         [

@@ -1,6 +1,7 @@
 """Tables read as text, without guessing, so that keys such as ``NA`` and ``0012`` survive; and columns parsed."""
 
 import csv
+import difflib
 import gzip
 import io
 import zlib
@@ -13,7 +14,18 @@ import pandas as pd
 
 from sciml_zoo.errors import InputError
 
-__all__ = ["FIRST_YEAR", "LAST_YEAR", "csv_text", "is_year", "numbers", "read_table", "records", "require", "texts"]
+__all__ = [
+    "FIRST_YEAR",
+    "LAST_YEAR",
+    "csv_text",
+    "is_year",
+    "likely_meant",
+    "numbers",
+    "read_table",
+    "records",
+    "require",
+    "texts",
+]
 
 #: Other years are typing errors.
 FIRST_YEAR, LAST_YEAR = 1700, 2200
@@ -81,7 +93,22 @@ def require(frame: pd.DataFrame, columns: Iterable[str], place: str | Path) -> N
     missing = [name for name in columns if name not in frame.columns]
     if missing:
         found = ", ".join(map(str, frame.columns[:12]))
-        raise InputError(f"{place}: no column {', '.join(map(repr, missing))}; the columns are: {found}")
+        hint = likely_meant(frame.columns, missing)
+        if len(frame.columns) == 1 and (";" in found or "\t" in found):
+            hint = "; separate the columns by commas"
+        raise InputError(f"{place}: no column {', '.join(map(repr, missing))}; the columns are: {found}{hint}")
+
+
+def likely_meant(columns: Iterable[object], names: Iterable[str]) -> str:
+    """Returns words on which columns were probably meant by names that are not among them, "" where none was.
+
+    Args:
+        columns: of a table.
+        names: of columns that it lacks.
+    """
+    there = {str(column).strip().casefold(): str(column) for column in columns}
+    found = {name: difflib.get_close_matches(name, there, n=1, cutoff=0.8) for name in names}
+    return "".join(f"; rename {there[close[0]]!r} to {name!r}" for name, close in found.items() if close)
 
 
 def records(table: pd.DataFrame) -> list[dict[str, Any]]:

@@ -35,6 +35,19 @@ class Rates:
             return 1.0
         return self.per_unit.get((currency, year), self.per_unit.get((currency, None), float("nan")))
 
+    def continued(self, after: int, last: int) -> "Rates":
+        """Returns these rates with every year after some year: its own rate, or the latest before it.
+
+        Args:
+            after: the year up to which nothing is added.
+            last: the last year wanted.
+        """
+        rates = dict(self.per_unit)
+        known = sorted((year, code) for code, year in self.per_unit if year is not None)
+        for year in range(after + 1, last + 1):
+            rates |= {(code, year): self.per_unit[code, then] for then, code in known if then <= year}
+        return Rates(self.base, rates)
+
 
 def read_rates(source: TableSource, base: str) -> Rates:
     """Reads rates of exchange.

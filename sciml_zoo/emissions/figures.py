@@ -141,6 +141,7 @@ def waterfall(contributions: pd.DataFrame, *, title: str = "") -> Figure:
     labels = ["baseline", *contributions["driver"].astype(str), "scenario"]
     axes.set_xticks(range(last + 1), labels, rotation=30, ha="right", parse_math=False)
     axes.set_ylim(bottom, high + 0.15 * (high - bottom or 1.0))
+    axes.ticklabel_format(axis="y", useOffset=False)
     axes.set_ylabel(f"{unit} (axis cut)" if cut else unit)
     axes.set_title(title, parse_math=False)
     return figure

@@ -17,6 +17,7 @@ __all__ = ["Prepared", "prepared_network"]
 
 # A sector or country with fewer companies counts as unknown.
 _FEWEST = 10
+_FEWEST_COMPANIES = 2
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ def prepared_network(
     """Builds a network for panels, and splits their companies.
 
     Args:
-        panels: to learn from; the first one's drivers are used.
+        panels: to learn from; the first one's drivers are used, companies' own with its companies alone.
         shape: of the network; what depends on the data is filled in.
         validation_fraction: of the companies, to calibrate on, in (0, 1).
         seed: of the split and of the initial weights.
@@ -53,6 +54,12 @@ def prepared_network(
     Raises:
         InputError: too little to train on, or to validate on.
     """
+    for panel in panels:
+        if len(panel.companies) < _FEWEST_COMPANIES:
+            raise InputError(
+                f"there is nothing to calibrate on: a panel of {len(panel.companies)} companies; give at least "
+                f"{_FEWEST_COMPANIES}, better hundreds, or use shipped weights"
+            )
     parts = [_split(panel, validation_fraction, seed) for panel in panels]
     train, validation = [part[0] for part in parts], [part[1] for part in parts]
     logs = np.concatenate([log_emissions(panel.values).ravel() for panel in train])
@@ -66,6 +73,7 @@ def prepared_network(
         sectors=_vocabulary(train, "sector"),
         countries=_vocabulary(train, "country"),
         drivers=() if drivers is None else tuple(drivers.values.columns),
+        company_drivers=() if drivers is None else tuple(drivers.by_company),
         first_year=first,
         last_year=last,
         level_center=round(float(np.mean(logs)), 3),
@@ -83,11 +91,13 @@ def prepared_network(
     _know_years(model, windows[0], None if drivers is None else drivers.values)
     if config.prior_drift is not None:
         model.calibration.fit_drift(*changes_ahead(panels, config), prior=config.prior_drift)
+    if model.response is not None:
+        model.response.fit(panels[0], config.company_drivers)
     companies = [sum(len(panel.companies) for panel in side) for side in (train, validation)]
     notes = {
         "companies": f"{companies[0]:,} to train on, {companies[1]:,} to calibrate on",
         "windows": f"{len(windows[0]):,} and {len(windows[1]):,}, of years up to {last}",
-        "drivers": ", ".join(config.drivers) or "none",
+        "drivers": ", ".join([*config.drivers, *config.company_drivers]) or "none",
         "parameters": f"{sum(p.numel() for p in model.parameters()):,}",
     }
     return Prepared(model, *windows, notes)

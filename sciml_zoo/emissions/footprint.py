@@ -21,7 +21,7 @@ from sciml_zoo.emissions._positions import Positions, latest_of, match, other_ye
 from sciml_zoo.emissions._table import records
 from sciml_zoo.emissions.currencies import Rates
 from sciml_zoo.emissions.forecast import QUANTILES, Forecast, spread
-from sciml_zoo.emissions.holdings import SCOPES, read_emissions
+from sciml_zoo.emissions.holdings import SCOPES, read_emissions, read_holdings
 from sciml_zoo.errors import InputError, nearest
 
 __all__ = ["METRICS", "Footprint", "FootprintTrajectory", "footprint", "footprint_trajectory"]
@@ -36,6 +36,11 @@ METRICS = {
     "waci": "tCO2e per million {} of revenue",
 }
 _COMBINED = "1+2"
+# What is told of a holding in each coming year.
+_BY_YEAR = [
+    *("company", "year", "asset_class", "divided_by", "company_value", "company_value_year", "attribution"),
+    *("revenue", "revenue_year"),
+]
 
 
 @dataclass(frozen=True)
@@ -43,7 +48,7 @@ class _Report(ABC):
     """What both reports hold.
 
     Attributes:
-        year: the reporting year; figures of later years are not used.
+        year: the reporting year.
         currency: of all amounts of money.
         value: of the whole portfolio, covered or not.
         metrics: see the report.
@@ -51,8 +56,10 @@ class _Report(ABC):
             ``affects`` (which metrics lack the holding); a row for each holding, scope and reason.
         holdings: a row for each holding: its value, the company value that it is divided by (``divided_by`` EVIC or
             equity + debt), the attribution factor, revenue, and the years of these.
-        warnings: figures of another year than ``year``, more than a whole company attributed, negative equity, bonds
-            without EVIC; each with the companies' names.
+        rejected: cells that count as unknown, for companies held: ``place, company, year, column, value, reason``.
+        rejected_rows_not_held: rows of other companies with such cells, which are passed over.
+        warnings: figures of another year than ``year``, cells that were rejected, more than a whole company attributed,
+            negative equity, bonds without EVIC; each with the companies' names.
     """
 
     year: int
@@ -61,6 +68,8 @@ class _Report(ABC):
     metrics: pd.DataFrame
     uncovered: pd.DataFrame
     holdings: pd.DataFrame
+    rejected: pd.DataFrame
+    rejected_rows_not_held: int
     warnings: tuple[str, ...]
 
     def tables(self) -> dict[str, pd.DataFrame]:
@@ -80,6 +89,8 @@ class _Report(ABC):
             "portfolio_value": self.value,
             "scopes": scopes,
             "holdings": records(self.holdings),
+            "rejected": records(self.rejected),
+            "rejected_rows_not_held": self.rejected_rows_not_held,
             "warnings": list(self.warnings),
         }
 
@@ -119,14 +130,18 @@ class FootprintTrajectory(_Report):
     Attributes:
         metrics: ``scope``, ``metric`` (of :data:`METRICS`), ``unit``, ``coverage``, ``year``, ``mean``, ``q025``,
             ``q10``, ``q50``, ``q90``, ``q975``.
-        assumptions: what was held constant, and since when.
+        holdings_by_year: ``year`` and, as in ``holdings``, what each holding is divided by in that coming year, its
+            attribution factor and revenue.
+        assumptions: which coming figures are given, for which companies, and what was held constant, since when.
     """
 
+    holdings_by_year: pd.DataFrame
     assumptions: tuple[str, ...]
 
     def as_dict(self) -> dict[str, Any]:
         """Returns all of it for JSON, as of :class:`Footprint`; a metric has a list ``years``."""
-        return super().as_dict() | {"assumptions": list(self.assumptions)}
+        more = {"holdings_by_year": records(self.holdings_by_year), "assumptions": list(self.assumptions)}
+        return super().as_dict() | more
 
     def _entry(self, rows: pd.DataFrame) -> dict[str, Any]:
         by_year = rows[["year", "mean", *QUANTILES]]
@@ -145,13 +160,15 @@ def footprint(
     """Computes every metric of a portfolio in every scope.
 
     Of each company the latest figure up to the reporting year is taken, each of EVIC, equity with debt, revenue and
-    emissions by itself; its year is reported, and a warning says where it is not the reporting year.
+    emissions by itself; its year is reported, and a warning says where it is not the reporting year. So it does where a
+    company's financials begin later, and their first are taken. A cell that cannot be meant counts as unknown.
 
     Args:
         holdings: HOLDINGS, as of :mod:`sciml_zoo.emissions.holdings`.
         financials: FINANCIALS.
         emissions: EMISSIONS.
-        year: the reporting year; None: the latest in which a company held has financials or emissions.
+        year: the reporting year; None: the latest in which emissions of a company held are known, or, if none are, the
+            latest of the financials.
         rates: of exchange, where not all amounts are in one currency.
         currency: of the report; None: that of the holdings.
 
@@ -162,9 +179,15 @@ def footprint(
         InputError: a table that cannot be read, holdings in several currencies and none chosen, a rate that is missing,
             or no holding that matches a company.
     """
-    emitted = read_emissions(emissions)
-    positions = match(holdings, financials, emitted[["company", "year"]], year, rates, currency)
-    table, warnings = positions.table.copy(), list(positions.warnings)
+    held = read_holdings(holdings)
+    read = read_emissions(emissions, set(held["company"]))
+    emitted = read.table
+    if year is None:
+        year = _latest_year(emitted.dropna(subset=["emissions"]), held)
+    book = match(held, financials, emitted["company"], year, rates, currency)
+    positions = book.at(book.year)
+    table = positions.table.copy()
+    warnings = [*book.financials.warnings, *read.warnings, *positions.remarks, *positions.other_years()]
     amounts, scores = {}, {}
     for scope in SCOPES:
         latest = latest_of(emitted[emitted["scope"].eq(scope)], ["emissions"], positions.year)
@@ -180,9 +203,10 @@ def footprint(
     for scope, tonnes in amounts.items():
         emitting = np.isfinite(tonnes)
         scored = emitting & np.isfinite(scores[scope])
-        for name, value, coverage in _metrics(positions, tonnes, emitting):
+        attributed, selling = emitting & positions.attributed, emitting & positions.selling
+        for name, value, coverage in _metrics(positions, tonnes, attributed, selling):
             rows.append((scope, name, METRICS[name].format(positions.currency), coverage, float(value)))
-        covered = scored & (positions.unattributed == "")
+        covered = scored & positions.attributed
         with np.errstate(invalid="ignore"):
             score = portfolio.data_quality_score(positions.column("value")[covered], scores[scope][covered])
         rows.append((scope, "data_quality_score", "1 (best) to 5", positions.coverage(covered), float(score)))
@@ -190,9 +214,17 @@ def footprint(
         financed = portfolio.financed_emissions(positions.column("attribution"), tonnes)
         table[f"scope_{scope}_financed_emissions"] = financed
     metrics = pd.DataFrame(rows, columns=["scope", "metric", "unit", "coverage", "value"])
-    uncovered = pd.concat(gaps, ignore_index=True)
-    total = float(table["value"].sum())
-    return Footprint(positions.year, positions.currency, total, metrics, uncovered, table, tuple(warnings))
+    return Footprint(
+        book.year,
+        book.currency,
+        float(table["value"].sum()),
+        metrics,
+        pd.concat(gaps, ignore_index=True),
+        table,
+        pd.concat([book.financials.rejected, read.rejected], ignore_index=True),
+        book.financials.passed_over + read.passed_over,
+        tuple(warnings),
+    )
 
 
 def footprint_trajectory(
@@ -204,7 +236,11 @@ def footprint_trajectory(
     rates: Rates | None = None,
     currency: str | None = None,
 ) -> FootprintTrajectory:
-    """Computes the metrics of a portfolio in the years forecast, holdings and companies' financials as they were last.
+    """Computes the metrics of a portfolio in the years forecast.
+
+    Holdings stay as they are. FINANCIALS may have rows of coming years: attribution factors and revenue are then those
+    of each year, and every figure that is not given stays at the latest before it. A metric covers the same holdings in
+    all years, so that its course is not that of what it covers.
 
     Sample s of all companies together is one future, so a portfolio's interval has the companies' correlation. The
     samples of scopes 1 and 2 are added pairwise: unless they were drawn together, their sum takes the two scopes as
@@ -214,7 +250,8 @@ def footprint_trajectory(
         holdings: HOLDINGS, as of :mod:`sciml_zoo.emissions.holdings`.
         financials: FINANCIALS.
         forecasts: of the companies' emissions, by scope "1", "2", "3"; "1+2" follows where both are there.
-        year: the last year whose financials are used; None: the latest of financials and origins.
+        year: the reporting year, after which figures are coming ones; None: the latest origin of a company held, or, if
+            none is forecast, the latest of the financials.
         rates: of exchange, where not all amounts are in one currency.
         currency: of the report; None: that of the holdings.
 
@@ -231,8 +268,11 @@ def footprint_trajectory(
         if scope not in SCOPES:
             raise InputError(f"forecasts: no scope {scope!r}; {nearest(scope, SCOPES)}")
     origins = [pd.DataFrame({"company": one.companies, "year": one.origin}) for one in forecasts.values()]
-    positions = match(holdings, financials, pd.concat(origins), year, rates, currency)
-    by_holding = {scope: _of_holdings(one, positions.table["company"]) for scope, one in forecasts.items()}
+    held, emitting_by = read_holdings(holdings), pd.concat(origins)
+    if year is None:
+        year = _latest_year(emitting_by, held)
+    book = match(held, financials, emitting_by["company"], year, rates, currency)
+    by_holding = {scope: _of_holdings(one, held["company"]) for scope, one in forecasts.items()}
     years = {scope: one.years for scope, one in forecasts.items()}
     if "1" in forecasts and "2" in forecasts:
         (first, in_first), (second, in_second) = by_holding["1"], by_holding["2"]
@@ -242,22 +282,59 @@ def footprint_trajectory(
                 f"and {len(second)} of {years['2']}; forecast both alike"
             )
         by_holding[_COMBINED], years[_COMBINED] = (first + second, in_first & in_second), years["1"]
+    now = book.at(book.year)
+    coming = {year: book.at(year) for year in sorted(set().union(*years.values()))}
+    attributed = np.all([positions.attributed for positions in coming.values()], axis=0)
+    selling = np.all([positions.selling for positions in coming.values()], axis=0)
     rows, gaps = [], []
     for scope, (tonnes, emitting) in by_holding.items():
-        for name, samples, coverage in _metrics(positions, tonnes, emitting):
-            labels = {"scope": scope, "metric": name, "unit": METRICS[name].format(positions.currency)}
+        by_year = [
+            _metrics(coming[year], tonnes[:, t], emitting & attributed, emitting & selling)
+            for t, year in enumerate(years[scope])
+        ]
+        for entries in zip(*by_year, strict=True):
+            name, _, coverage = entries[0]
+            samples = np.stack([values for _, values, _ in entries], axis=1)
+            labels = {"scope": scope, "metric": name, "unit": METRICS[name].format(book.currency)}
             rows.append(pd.DataFrame(labels | {"coverage": coverage, "year": years[scope]} | spread(samples)))
-        gaps.append(positions.uncovered(scope, emitting, emitting))
+        gaps.append(_gaps({year: coming[year].uncovered(scope, emitting, emitting) for year in years[scope]}))
+    later = [
+        f"{year}: {remark}"
+        for year, positions in coming.items()
+        for remark in positions.remarks
+        if remark not in now.remarks
+    ]
     return FootprintTrajectory(
-        positions.year,
-        positions.currency,
-        float(positions.table["value"].sum()),
+        book.year,
+        book.currency,
+        float(now.table["value"].sum()),
         pd.concat(rows, ignore_index=True),
         pd.concat(gaps, ignore_index=True),
-        positions.table,
-        positions.warnings,
-        (f"holdings, EVIC, equity, debt, revenue and exchange rates stay at their last values up to {positions.year}",),
+        now.table,
+        book.financials.rejected,
+        book.financials.passed_over,
+        (*book.financials.warnings, *now.remarks, *now.other_years(), *later),
+        pd.concat(
+            [positions.table.assign(year=year)[_BY_YEAR] for year, positions in coming.items()], ignore_index=True
+        ),
+        book.assumptions(max(coming)),
     )
+
+
+def _latest_year(emitting: pd.DataFrame, held: pd.DataFrame) -> int | None:
+    """Returns the latest year of a company held, None if there is none."""
+    years = emitting.loc[emitting["company"].isin(held["company"]), "year"]
+    return int(years.max()) if len(years) else None
+
+
+def _gaps(by_year: Mapping[int, pd.DataFrame]) -> pd.DataFrame:
+    """Returns the holdings that a metric lacks in some year, each reason once, with its years if these are not all."""
+    rows = pd.concat([gaps.assign(year=year) for year, gaps in by_year.items()]).rename_axis("holding").reset_index()
+    keys = [name for name in rows.columns if name != "year"]
+    found = rows.groupby(keys, sort=False)["year"].agg(lambda years: ", ".join(map(str, years))).reset_index()
+    some = rows.groupby(keys, sort=False)["year"].size().to_numpy() < len(by_year)
+    found["reason"] = found["reason"].where(~some, found["reason"] + " in " + found["year"].astype(str))
+    return found.sort_values("holding", kind="stable").drop(columns=["holding", "year"])
 
 
 def _of_holdings(forecast: Forecast, companies: pd.Series) -> tuple[np.ndarray, np.ndarray]:
@@ -266,17 +343,18 @@ def _of_holdings(forecast: Forecast, companies: pd.Series) -> tuple[np.ndarray, 
     return forecast.samples[:, index].swapaxes(1, 2), index >= 0
 
 
-def _metrics(positions: Positions, tonnes: np.ndarray, emitting: np.ndarray) -> list[tuple[str, np.ndarray, float]]:
+def _metrics(
+    positions: Positions, tonnes: np.ndarray, attributed: np.ndarray, selling: np.ndarray
+) -> list[tuple[str, np.ndarray, float]]:
     """Returns name, value [...] and coverage of every metric.
 
     Args:
         positions: the portfolio.
         tonnes: of the companies, [..., holdings].
-        emitting: where they are known, [holdings].
+        attributed: where these and an attribution factor are known, [holdings].
+        selling: where these and revenue are known, [holdings].
     """
     value, attribution, revenue = (positions.column(name) for name in ("value", "attribution", "revenue"))
-    attributed = emitting & (positions.unattributed == "")
-    selling = emitting & np.isfinite(revenue)
     both = attributed & selling
     financed = portfolio.financed_emissions(attribution[attributed], tonnes[..., attributed])
     financed_and_sold = financed[..., both[attributed]]

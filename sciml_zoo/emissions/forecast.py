@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from sciml_zoo.emissions.panel import Panel
+from sciml_zoo.errors import InputError
 
 __all__ = ["QUANTILES", "Forecast", "Forecaster", "spread"]
 
@@ -73,10 +74,19 @@ class Forecast:
         """Returns sampled totals, float64 [samples, horizon].
 
         Args:
-            weights: of the companies, such as attribution factors, [companies]; None: all one.
+            weights: of the companies in their order, such as attribution factors, [companies]; None: all one.
+
+        Raises:
+            InputError: another number of weights.
         """
         if weights is None:
             return self.samples.sum(axis=1, dtype=np.float64)
+        weights = np.asarray(weights)
+        if weights.shape != (len(self.companies),):
+            raise InputError(
+                f"weights of shape {list(weights.shape)}: give a number for each of the {len(self.companies)} "
+                "companies, in their order"
+            )
         return np.einsum("sch,c->sh", self.samples, weights)
 
     def table(self) -> pd.DataFrame:

@@ -5,7 +5,6 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import torch
 
@@ -15,11 +14,12 @@ from sciml_zoo.emissions._table import csv_text
 from sciml_zoo.emissions.backtest import backtest
 from sciml_zoo.emissions.drivers import Drivers
 from sciml_zoo.emissions.forecast import Forecast
-from sciml_zoo.emissions.model import EmissionsForecaster
+from sciml_zoo.emissions.model import EmissionsForecaster, EmissionsForecasterConfig
 from sciml_zoo.emissions.panel import Panel
 from sciml_zoo.emissions.scenarios import require_changes
 from sciml_zoo.emissions.sources import open_panel
 from sciml_zoo.emissions.trained import TrainedForecaster
+from sciml_zoo.emissions.windows import places
 from sciml_zoo.errors import InputError
 from sciml_zoo.training.ranks import Ranks
 
@@ -157,6 +157,12 @@ def forecast_panel(
             f"the weights have learned from years up to {model.config.last_year}: a forecast from {last} is no test",
             stacklevel=2,
         )
+    _warn_of_statics(known, model.config)
+    if horizon > model.config.horizon:
+        warnings.warn(
+            f"the weights are calibrated for {model.config.horizon} years ahead: what lies beyond is extrapolated",
+            stacklevel=2,
+        )
     if drivers is not None:
         drivers = _checked(drivers, last, horizon, past=last < panel.years[-1])
     forecaster = TrainedForecaster(model, device=device)
@@ -175,12 +181,25 @@ def _warn_of_companies(known: Panel, left_out: list[str]) -> None:
             "closed, leave them out of totals",
             stacklevel=3,
         )
-    short = int((np.isfinite(known.values).sum(axis=1) < _FEWEST_REPORTS).sum())
-    if short:
+    few = pd.Series(list(known.emissions.index[known.emissions.notna().sum(axis=1) < _FEWEST_REPORTS]))
+    if len(few):
         warnings.warn(
-            f"{short} companies have fewer than three reports: their forecasts are little more than guesses",
+            f"fewer than three reports of {named(few)}: their forecasts are little more than guesses",
             stacklevel=3,
         )
+
+
+def _warn_of_statics(known: Panel, config: EmissionsForecasterConfig) -> None:
+    """Warns of sectors and countries that a network does not tell apart."""
+    for static, vocabulary in (("sector", config.sectors), ("country", config.countries)):
+        texts = known.statics[static]
+        unknown = texts[(texts != "") & (places(list(texts), vocabulary) == 0)]
+        if len(unknown):
+            warnings.warn(
+                f"the weights do not tell the {static} {named(unknown.drop_duplicates())} apart "
+                f"({len(unknown)} companies): taken as unknown; they know {', '.join(vocabulary) or 'none'}",
+                stacklevel=3,
+            )
 
 
 def silent_companies(panel: Panel) -> list[str]:
@@ -190,14 +209,14 @@ def silent_companies(panel: Panel) -> list[str]:
 
 def _checked(drivers: Drivers, origin: int, horizon: int, *, past: bool) -> Drivers | None:
     """Returns drivers whose coming years count; None, with a warning, if they say nothing of them."""
-    coming = drivers.values.reindex(range(origin + 1, origin + 1 + horizon)).dropna(axis=1, how="all")
-    if coming.empty or not len(coming.columns):
+    given = drivers.given(range(origin + 1, origin + 1 + horizon))
+    if not given:
         warnings.warn(
             f"the drivers are given in no year from {origin + 1} to {origin + horizon}: their future is drawn",
             stacklevel=3,
         )
         return None
-    drivers = Drivers(drivers.values[list(coming.columns)], drivers.known_future)
+    drivers = drivers.select(given)
     require_changes("--drivers", drivers, origin, horizon)
     if past:
         warnings.warn(

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from sciml_zoo.emissions.calibration import TrajectoryCalibration
 from sciml_zoo.emissions.common_shocks import CommonShocks
+from sciml_zoo.emissions.company_drivers import CompanyResponse
 from sciml_zoo.emissions.history import N_FEATURES, History
 from sciml_zoo.errors import InputError
 from sciml_zoo.zoo.registry import register_model
@@ -43,6 +44,7 @@ class EmissionsForecasterConfig:
         sectors: those that it tells apart; a panel's other sectors count as unknown.
         countries: likewise.
         drivers: names of the economic drivers that its common shocks are explained by.
+        company_drivers: names of the drivers of each company's own that it responds to.
         first_year: of the common shocks learned.
         last_year: the last year of which anything was learned.
         level_center: typical log of emissions, in tonnes.
@@ -61,6 +63,7 @@ class EmissionsForecasterConfig:
     sectors: tuple[str, ...] = ()
     countries: tuple[str, ...] = ()
     drivers: tuple[str, ...] = ()
+    company_drivers: tuple[str, ...] = ()
     first_year: int = 2005
     last_year: int = 2022
     level_center: float = 10.0
@@ -231,6 +234,7 @@ class EmissionsForecaster(nn.Module):
         members: the ensemble.
         shocks: the years' common shocks.
         calibration: what rolling origins have corrected.
+        response: to companies' own drivers; None: it knows none.
     """
 
     def __init__(self, config: EmissionsForecasterConfig | None = None) -> None:
@@ -240,6 +244,8 @@ class EmissionsForecaster(nn.Module):
         years = self.config.last_year - self.config.first_year + 1
         self.shocks = CommonShocks(years, self.config.factors, len(self.config.drivers))
         self.calibration = TrajectoryCalibration(years, self.config.horizon)
+        own = len(self.config.company_drivers)
+        self.response = CompanyResponse(own) if own else None
 
     def forward(self, history: Tensor, sector: Tensor, country: Tensor) -> dict[str, Tensor]:
         """Gives the distribution of the first year ahead, at common shocks of zero.

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from sciml_zoo.emissions._statics import NEVER_RENAMED, STATICS, statics_as_of, statics_of
-from sciml_zoo.emissions._table import FIRST_YEAR, LAST_YEAR, is_year, numbers, read_table, require, texts
+from sciml_zoo.emissions._table import FIRST_YEAR, LAST_YEAR, is_year, likely_meant, numbers, read_table, require, texts
 from sciml_zoo.emissions.drivers import Drivers
 from sciml_zoo.emissions.units import to_tonnes
 from sciml_zoo.errors import InputError
@@ -245,13 +245,19 @@ def read_panel(path: str | Path, *, until: int | None = None) -> Panel:
         The panel; the reasons in ``rejected`` name the line.
 
     Raises:
-        InputError: naming the file: neither form, or nothing can be taken.
+        InputError: naming the file: neither form, nothing can be taken, or a column such as ``units`` that is all but
+            named like an optional one.
     """
     frame = read_table(path)
     if "year" not in frame and "emissions" not in frame and _year_columns(frame):
         years = pd.Series(_year_columns(frame), dtype=object)
         late = [] if until is None else list(years[numbers(years) > until])
         return Panel.from_wide(frame.drop(columns=late), place=path)
+    known = {"company", "year", "emissions", "unit", *STATICS}
+    others = [name for name in frame.columns if name not in known]
+    meant = likely_meant(others, known - set(frame.columns) - {"company", "year", "emissions"})
+    if meant:
+        raise InputError(f"{path}: a column would be passed over{meant}, or to something else")
     if until is not None and "year" in frame:
         frame = frame[~(numbers(frame["year"]) > until)]
     return Panel.from_long(frame, place=path)

@@ -187,7 +187,7 @@ def contributions(
     year = coming[-1] if year is None else year
     if year not in coming:
         raise InputError(f"year: {year} is not forecast; choose one from {coming[0]} to {coming[-1]}")
-    names = list(scenario.values.columns)
+    names = scenario.names
     if not names:
         raise InputError("scenario: it has no driver; give a column for each")
     require_changes("scenario", scenario, panel.years[-1], horizon)
@@ -212,11 +212,11 @@ def _mixed(baseline: Drivers | None, scenario: Drivers, names: list[str]) -> Dri
     """Returns the baseline with some drivers as the scenario has them; None: nothing is assumed."""
     if not names:
         return baseline
-    part = Drivers(scenario.values[names])
+    part = scenario.select(names)
     if baseline is None:
         return part
-    columns = baseline.values.columns.union(names, sort=False)
-    return Drivers(baseline.values.reindex(columns=columns), baseline.known_future).replaced(part)
+    shared = baseline.values.columns.union(part.values.columns, sort=False)
+    return dataclasses.replace(baseline, values=baseline.values.reindex(columns=shared)).replaced(part)
 
 
 def require_changes(place: str, drivers: Drivers, origin: int, horizon: int) -> None:

@@ -1,5 +1,6 @@
 """Forecasts of a panel by a trained network."""
 
+import warnings
 from collections.abc import Callable
 
 import numpy as np
@@ -7,6 +8,7 @@ import pandas as pd
 import torch
 
 from sciml_zoo.emissions._history import shifted
+from sciml_zoo.emissions.company_drivers import company_growth
 from sciml_zoo.emissions.drivers import Drivers
 from sciml_zoo.emissions.forecast import Forecast
 from sciml_zoo.emissions.model import EmissionsForecaster, Past
@@ -18,6 +20,8 @@ __all__ = ["TrainedForecaster", "driver_growth"]
 
 # Trajectories computed together: their states stay in the processor's cache.
 _ROWS = 16384
+# A driver that changes by more in a year is probably in another unit.
+_LARGEST_RATIO = 100.0
 # An older last report is treated as if it were of so many years ago.
 _OLDEST = 5
 
@@ -34,6 +38,8 @@ class TrainedForecaster:
     """
 
     def __init__(self, model: EmissionsForecaster, *, device: str | torch.device = "cpu") -> None:
+        if not isinstance(model, EmissionsForecaster):
+            raise InputError(f"a {type(model).__name__} does not forecast emissions; load emissions_rnn weights")
         self.model = model.to(device).eval()
         self._device = torch.device(device)
 
@@ -70,7 +76,8 @@ class TrainedForecaster:
             horizon: years, at least 1.
             samples: joint trajectories: sample s of all companies shares the common shocks and the drift.
             seed: of the draws.
-            drivers: what they will be; the years and drivers that it lacks are drawn.
+            drivers: what they will be; the years and drivers that it lacks are drawn. None: those of the panel's
+                drivers whose future is known.
             on_progress: called with the number of companies done, and their total.
 
         Returns:
@@ -90,7 +97,9 @@ class TrainedForecaster:
         age = np.argmax(reported[:, ::-1], axis=1)
         last = values[np.arange(len(values)), values.shape[1] - 1 - age]
         generator = torch.Generator(self._device).manual_seed(seed)
+        drivers = self._known_future(panel, horizon) if drivers is None else drivers
         growth = None if drivers is None else driver_growth(self.model, drivers, panel.years[-1], horizon)
+        own = self._own_shift(panel, horizon, drivers)
         lead = min(int(age.max()), _OLDEST)
         shocks = self._shocks(samples, lead, horizon, generator, None)
         assumed = None
@@ -117,12 +126,30 @@ class TrainedForecaster:
                 origin = torch.full((len(part),), first - years_ago, device=self._device)
                 level = torch.from_numpy(last[part]).to(self._device)
                 ratios = self.model.calibration(ratios, drift, origin, level.log().float()) + shift
-                ratios = ratios[..., years_ago:]
+                ratios = ratios[..., years_ago:] + own[part][:, None]
                 found[:, part] = (ratios.double().exp() * level[:, None, None]).float().transpose(0, 1).cpu().numpy()
                 done += len(part)
                 if on_progress is not None:
                     on_progress(done, int((last > 0).sum()))
         return Forecast(panel.companies, panel.years[-1], found)
+
+    def _known_future(self, panel: Panel, horizon: int) -> Drivers | None:
+        """Returns the panel's drivers that the network knows and whose future is known."""
+        if panel.drivers is None:
+            return None
+        config, origin = self.model.config, panel.years[-1]
+        known = panel.drivers.select(panel.drivers.known_future & {*config.drivers, *config.company_drivers})
+        given = known.given(range(origin + 1, origin + 1 + horizon))
+        return known.select(given) if given else None
+
+    def _own_shift(self, panel: Panel, horizon: int, drivers: Drivers | None) -> torch.Tensor:
+        """Returns by what companies' own drivers shift their log ratios, [companies, horizon]."""
+        response, names = self.model.response, self.model.config.company_drivers
+        if response is None or drivers is None:
+            return torch.zeros(len(panel.companies), horizon, device=self._device)
+        years = range(panel.years[-1] + 1, panel.years[-1] + 1 + horizon)
+        growth = company_growth(drivers, names, panel.companies, years)
+        return response.shift(torch.from_numpy(growth).to(self._device)).float()
 
     def _log_ratios(
         self, pasts: list[Past], shocks: torch.Tensor, assumed: torch.Tensor | None, generator: torch.Generator
@@ -153,7 +180,7 @@ class TrainedForecaster:
 
 
 def driver_growth(model: EmissionsForecaster, drivers: Drivers, origin: int, horizon: int) -> np.ndarray:
-    """Returns the log growth of a network's drivers in coming years.
+    """Returns the log growth, in coming years, of the drivers that a network's companies share.
 
     The level of the origin year comes from the weights where ``drivers`` lacks it.
 
@@ -167,16 +194,36 @@ def driver_growth(model: EmissionsForecaster, drivers: Drivers, origin: int, hor
         float64 [horizon, drivers of the network], NaN where nothing is said.
 
     Raises:
-        InputError: no driver, or one that the network does not know.
+        InputError: no driver, one that the network does not know, or whose first change is not known.
     """
     config = model.config
-    unknown = [name for name in drivers.values.columns if name not in config.drivers]
-    if unknown or not len(drivers.values.columns):
+    known = {**dict.fromkeys(config.drivers, False), **dict.fromkeys(config.company_drivers, True)}
+    unknown = [name for name in drivers.names if known.get(name) != (name in drivers.by_company)]
+    if unknown or not drivers.names:
         named = unknown[0] if unknown else ""
-        raise InputError(f"driver {named!r}: the weights do not know it; {nearest(named, config.drivers)}")
+        hint = nearest(named, known) if known else "they know none"
+        if named in known:
+            hint = "they know it " + ("of each company: give a column company" if known[named] else "as one for all")
+        raise InputError(f"driver {named!r}: the weights do not know it; {hint}")
     years = range(origin, origin + horizon + 1)
     levels = drivers.values.reindex(index=years, columns=list(config.drivers))
     past, own = model.shocks.past_levels, origin - (config.first_year - 1)
     if 0 <= own < len(past):
         levels.loc[origin] = levels.loc[origin].fillna(pd.Series(past[own].cpu().numpy(), levels.columns))
+    for name in drivers.values.columns:
+        first = levels[name].iloc[1]
+        if not np.isfinite(first):
+            continue
+        before = levels[name].iloc[0]
+        if not np.isfinite(before):
+            raise InputError(
+                f"driver {name!r} is given in {origin + 1} and not in {origin}, which the weights do not know either, "
+                f"so that its change is unknown; add a row for {origin}"
+            )
+        if not 1 / _LARGEST_RATIO < max(first, 1.0) / max(before, 1.0) < _LARGEST_RATIO:
+            warnings.warn(
+                f"driver {name!r} goes from {before:g} in {origin} to {first:g} in {origin + 1}: is it in the unit of "
+                "the weights?",
+                stacklevel=3,
+            )
     return Drivers(levels).growth().to_numpy()[1:]

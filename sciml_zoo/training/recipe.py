@@ -216,7 +216,10 @@ def _convert(annotation: Any, value: Any, where: str, *, from_text: bool) -> Any
             return parser.parse_args([f"--value={value}"]).value
         return parser.parse_object({"value": value}).value
     except (ArgumentError, TypeError, ValueError) as error:
-        raise InputError(f"{where}: expected {_named(annotation)}, not {_shown(value)}") from error
+        hint = ""
+        if typing.get_origin(annotation) is tuple and not str(value).startswith("["):
+            hint = f"; write several values, or one, in brackets: '[{value}]'"
+        raise InputError(f"{where}: expected {_named(annotation)}, not {_shown(value)}{hint}") from error
 
 
 def _members(annotation: Any) -> tuple[Any, ...]:

@@ -15,6 +15,7 @@ import torch
 import sciml_zoo as sz
 from sciml_zoo.cli import main
 from sciml_zoo.emissions.footprint import footprint
+from sciml_zoo.emissions.holdings import ASSET_CLASSES, SHORT_CLASSES
 from sciml_zoo.emissions.synthetic import synthetic_panel
 
 WEIGHTS = ["--weights", "local-dir:model"]
@@ -201,8 +202,11 @@ def test_drivers_of_the_past_change_nothing_and_known_ones_are_told(capsys: pyte
     assert main([*FORECAST, "--drivers", "past.csv"]) == 0
     assert Path("out.csv").read_bytes() == drawn
     assert "given in no year from 2019 to 2021: their future is drawn" in capsys.readouterr().err.replace("\n", " ")
+    write("high.csv", [["year", "gdp"], [2017, 90], [2018, 100], [2019, 10100]])
     assert main([*FORECAST, "--drivers", "high.csv", "--origin", "2017"]) == 0
     assert any("no test" in text and "2018" in text for text in summary()["warnings"])
+    assert main([*FORECAST, "--drivers", "high.csv"]) == 0
+    assert any("in the unit of the weights" in text for text in summary()["warnings"])
     write("gap.csv", [["year", "gdp"], [2018, 100], [2020, 110]])
     assert "not in 2019" in refused([*FORECAST, "--drivers", "gap.csv"], capsys)
 
@@ -291,6 +295,165 @@ def test_a_footprint_of_coming_years(capsys: pytest.CaptureFixture[str]) -> None
     assert Path("out.png").read_bytes().startswith(b"\x89PNG")
 
 
+def append(name: str, *rows: list[object]) -> None:
+    with Path(name).open("a", newline="") as file:
+        csv.writer(file).writerows(rows)
+
+
+def test_coming_figures_of_companies_are_those_given(capsys: pytest.CaptureFixture[str]) -> None:
+    portfolio()
+    coming = [*FOOTPRINT, "--years", "3", *WEIGHTS, "--n-samples", "50"]
+    assert main(coming) == 0
+    before = summary()
+    append("financials.csv", *([key, year, 2000, "", "", "", "EUR"] for key in ("NA", "0") for year in (2020, 2021)))
+    assert main([*coming, "--figure", "out.png"]) == 0
+    after = summary()
+    assert after["year"] == 2018
+    assert after["scopes"] == before["scopes"]
+    assert after["holdings"] == before["holdings"]
+    plain, halved = (
+        [row["mean"] for row in told["trajectory"]["scopes"]["1"]["metrics"]["financed_emissions"]["years"]]
+        for told in (before, after)
+    )
+    np.testing.assert_allclose(np.divide(halved, plain), [1, 0.5, 0.5])
+    assert after["trajectory"]["assumptions"] == [
+        "holdings, equity, debt, revenue and exchange rates stay at their last values up to 2018",
+        "EVIC is given up to 2021 for 2 companies ('NA', '0')",
+    ]
+    assert "EVIC is given up to 2021" in capsys.readouterr().out
+
+
+def test_a_vendors_bad_rows_do_not_stop_a_report(capsys: pytest.CaptureFixture[str]) -> None:
+    portfolio()
+    append("financials.csv", ["strange", 2018, 0, "", "", -1, "EUR"])
+    append("emissions.csv", ["not held", 2019, "1", "Excluded", "t", 2])
+    assert main(FOOTPRINT) == 0
+    told = summary()
+    assert (told["rejected"], told["rejected_rows_not_held"]) == ([], 2)
+    assert told["scopes"]["1"]["metrics"]["financed_emissions"]["value"] == pytest.approx(40)
+    capsys.readouterr()
+    append("emissions.csv", ["0", 2012, "1", -3, "t", 2])
+    append("financials.csv", ["stranger", 2018, 0, "", "", 10, "EUR"])
+    assert main([*FOOTPRINT, "--years", "2", *WEIGHTS, "--n-samples", "20"]) == 0
+    told, shown = summary(), capsys.readouterr().err
+    assert [(Path(row["place"]).name, *list(row.values())[1:]) for row in told["rejected"]] == [
+        ("financials.csv, line 5", "stranger", 2018, "evic", "0", "is not above 0"),
+        ("emissions.csv, line 39", "0", 2012, "emissions", "-3", "is below 0; removals are reported apart"),
+    ]
+    assert shown.count("of companies held not taken") == 2
+    assert "company 'stranger', year 2018: evic '0' is not above 0" in shown
+    assert "1 rows of companies not held" in shown
+    assert ("stranger", "no EVIC") in {(row["company"], row["reason"]) for row in told["scopes"]["1"]["uncovered"]}
+
+
+@pytest.mark.parametrize(
+    ("name", "row", "words"),
+    [
+        ("financials.csv", ["0", 2018, 5, "", "", 1, "EUR"], "the same company, year"),
+        ("financials.csv", ["0", "soon", 5, "", "", 1, "EUR"], "'soon' is not a"),
+        ("financials.csv", ["0", 2017, 5, "", "", 1, "euros"], "'euros' is not an ISO 4217 code"),
+        ("emissions.csv", ["0", 2017, "3", 5, "barrels", 1], "'barrels' cannot be converted"),
+    ],
+)
+def test_what_leaves_a_held_companys_row_without_meaning_is_refused(
+    name: str, row: list[object], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    portfolio()
+    append(name, row)
+    shown = refused(FOOTPRINT, capsys)
+    assert words in shown
+    assert f"{name}, line {len(Path(name).read_text().splitlines())}, company '0'" in shown
+
+
+def test_years_need_no_weights(capsys: pytest.CaptureFixture[str]) -> None:
+    portfolio()
+    assert main([*FOOTPRINT, "--years", "2", "--n-samples", "10"]) == 0
+    assert summary()["weights"] == "emissions_rnn.eutl"
+    assert len(summary()["trajectory"]["scopes"]["1"]["metrics"]["waci"]["years"]) == 2
+    assert "with the weights emissions_rnn.eutl" in capsys.readouterr().out
+
+
+def financed(trajectory: dict, scope: str = "1") -> list[float]:
+    return [row["mean"] for row in trajectory["scopes"][scope]["metrics"]["financed_emissions"]["years"]]
+
+
+def test_scenarios_reach_the_footprint(capsys: pytest.CaptureFixture[str]) -> None:
+    portfolio()
+    coming = [*FOOTPRINT, "--years", "2", *WEIGHTS, "--n-samples", "50"]
+    assert main(coming) == 0
+    plain = summary()
+    assert "scenarios" not in plain
+    assert main([*coming, "--scenario", "high=high.csv"]) == 0
+    told = summary()
+    assert told["trajectory"] == plain["trajectory"]
+    assert list(told["scenarios"]) == ["high"]
+    high = told["scenarios"]["high"]
+    assert high.keys() == told["trajectory"].keys()
+    assert financed(high) != financed(told["trajectory"])
+    shown = capsys.readouterr().out
+    assert [line.split()[:2] for line in shown.splitlines() if line.startswith("1 ") and "high" in line] == [
+        ["1", "high"]
+    ]
+    write("targets.csv", [["company", "year", "scope", "emissions"], ["NA", 2020, "1", 25], ["not held", 2020, 1, 5]])
+    assert main([*coming, "--scenario", "high=high.csv", "--targets", "targets.csv"]) == 0
+    met = summary()
+    assert met["trajectory"] == plain["trajectory"]
+    assert financed(met["scenarios"]["high"], "2") == financed(high, "2")
+    assert "targets without effect" in capsys.readouterr().err
+
+
+def test_a_companys_own_drivers_move_all_its_scopes() -> None:
+    portfolio()
+    model = sz.create_model("emissions_rnn", members=1, hidden=4, company_drivers=("output",), last_year=2016)
+    model.response.slope.fill_(1.0)
+    sz.save_model(model, Path("own"))
+    levels = [["NA", 2018, 100], ["NA", 2019, 200], ["NA", 2020, 200], ["not held", 2020, 7]]
+    write("output.csv", [["company", "year", "output"], *levels])
+    write("holdings.csv", [["company", "value", "currency", "asset_class"], ["NA", 200, "EUR", "listed"]])
+    coming = [*FOOTPRINT, "--years", "2", "--weights", "local-dir:own", "--n-samples", "50"]
+    assert main([*coming, "--scenario", "doubled=output.csv"]) == 0
+    doubled, before = summary()["scenarios"]["doubled"], summary()["trajectory"]
+    for scope in ("1", "2", "1+2"):
+        np.testing.assert_allclose(np.divide(financed(doubled, scope), financed(before, scope)), 2, rtol=1e-5)
+
+
+def test_targets_alone_are_a_scenario() -> None:
+    portfolio()
+    coming = [*FOOTPRINT, "--years", "2", *WEIGHTS, "--n-samples", "50", "--targets", "targets.csv"]
+    rows = [[key, 2020, scope, 10, "t"] for key in ("NA", "0") for scope in ("1", "2")]
+    write("targets.csv", [["company", "year", "scope", "emissions", "unit"], *rows])
+    assert main(coming) == 0
+    told = summary()
+    assert list(told["scenarios"]) == ["targets"]
+    # On the way there, linear in the logarithm; 50 and 100 t in 2018.
+    path = [0.2 * (50 * 10) ** 0.5 + 0.3 * (100 * 10) ** 0.5, 0.2 * 10 + 0.3 * 10]
+    assert financed(told["scenarios"]["targets"]) == pytest.approx(path, rel=1e-5)
+    assert financed(told["scenarios"]["targets"], "1+2")[1] == pytest.approx(10, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        ([["company", "year", "emissions"], ["NA", 2020, 10]], "no column 'scope'"),
+        ([["company", "year", "scope", "emissions"], ["NB", 2020, "1", 10]], "none is of a company held"),
+        ([["company", "year", "scope", "emissions"], ["NA", 2020, "3", 10]], "none is of a company held"),
+        ([["company", "year", "scope", "emissions"], ["NA", 2018, "1", 10]], "'NA, scope 1': 2018 is not a year after"),
+        ([["company", "year", "scope", "emissions"], ["NA", 2020, "1", 0]], "targets.csv, line 2"),
+    ],
+)
+def test_bad_targets_of_a_footprint(rows: list[list[object]], words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    portfolio()
+    write("targets.csv", rows)
+    assert words in refused([*FOOTPRINT, "--years", "2", *WEIGHTS, "--targets", "targets.csv"], capsys)
+
+
+def test_the_help_names_every_asset_class(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["emissions", "footprint", "--help"])
+    shown = "".join(capsys.readouterr().out.split())
+    assert not [name for name in [*ASSET_CLASSES, *SHORT_CLASSES] if name not in shown]
+
+
 def test_currencies_need_rates(capsys: pytest.CaptureFixture[str]) -> None:
     portfolio("USD")
     assert "currenc" in refused(FOOTPRINT, capsys)
@@ -305,8 +468,11 @@ def test_currencies_need_rates(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("argv", "words"),
     [
-        (["--years", "3"], "--weights"),
         (WEIGHTS, "--years"),
+        (["--scenario", "high=high.csv"], "--years"),
+        (["--targets", "high.csv"], "--years"),
+        (["--years", "2", "--scenario", "baseline=high.csv"], "'baseline'"),
+        (["--years", "2", "--scenario", "a=high.csv", "--scenario", "a=high.csv"], "name of its own"),
         (["--figure", "out.png"], "--years"),
         (["--year", "0"], "--year"),
         (["--rates", "none.csv", "--currency", "EUR"], "none.csv"),
@@ -366,7 +532,7 @@ def test_a_network_is_trained_at_each_origin(monkeypatch: pytest.MonkeyPatch) ->
     ("argv", "words"),
     [
         (["--methods", "thta"], ("'thta'", "'theta'")),
-        (["--origins", "2014,soon"], ("--origins", "'soon'")),
+        (["--origins", "2014,soon"], ("--origins", "2014,soon", "2016,2018")),
         (["--origins", "2030"], ("2030", "2012 to 2021")),
         (["--holdout", "1"], ("--holdout", "'1'")),
         (["--weights", "local-dir:none"], ("none",)),
@@ -387,10 +553,15 @@ def test_scenarios_are_split_among_their_drivers(capsys: pytest.CaptureFixture[s
     assert list(told["totals"]) == ["baseline", "high"]
     assert told["totals"]["baseline"] == plain["totals"]["baseline"]
     added = told["contributions"]["high"]
-    assert [row["driver"] for row in added] == ["gdp", "carbon"]
+    assert [row["driver"] for row in added] == ["gdp", "carbon", "targets"]
+    assert plain["contributions"]["high"] == added[:2]
     assert added[0]["before"] == pytest.approx(plain["totals"]["baseline"][-1]["mean"])
-    assert added[-1]["after"] == pytest.approx(plain["totals"]["high"][-1]["mean"])
+    assert added[1]["after"] == pytest.approx(plain["totals"]["high"][-1]["mean"])
+    assert added[2]["after"] == pytest.approx(told["totals"]["high"][-1]["mean"])
     assert sum(row["contribution"] for row in added) == pytest.approx(added[-1]["after"] - added[0]["before"])
+    assert main([*SCENARIOS, "--targets", "targets.csv"]) == 0
+    assert list(summary()["totals"]) == ["baseline", "targets"]
+    assert summary()["contributions"] == {}
     lower = plain["totals"]["high"][-1]["mean"] - told["totals"]["high"][-1]["mean"]
     assert main([*FORECAST, "--horizon", "2", "--drivers", "high.csv", "--n-samples", "200"]) == 0
     assert lower == pytest.approx(float(read()[1]["mean"]) - 6000)  # of 'NA' in 2020
@@ -401,7 +572,9 @@ def test_scenarios_are_split_among_their_drivers(capsys: pytest.CaptureFixture[s
 @pytest.mark.parametrize(
     ("argv", "words"),
     [
-        ([], ("--scenario",)),
+        ([], ("--scenario", "--targets")),
+        (["--targets", "targets.csv", "--figure", "out.png"], ("--figure", "--scenario")),
+        (["--scenario", "late=late.csv"], ("'gdp'", "2018", "add a row for 2018")),
         (["--scenario", "high.csv"], ("'high.csv'", "name and a file")),
         (["--scenario", "high=none.csv"], ("none.csv", "no such file")),
         (["--scenario", "a=high.csv", "--scenario", "a=high.csv"], ("--scenario", "name of its own")),
@@ -411,6 +584,8 @@ def test_scenarios_are_split_among_their_drivers(capsys: pytest.CaptureFixture[s
 )
 def test_bad_scenarios_are_refused(argv: list[str], words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
     write("bad.csv", [["company", "year", "emissions"], ["NA", 2019, 5], ["NA", 2020, -1]])
+    write("late.csv", [["year", "gdp"], [2019, 5], [2020, 6]])
+    write("targets.csv", [["company", "year", "emissions"], ["NA", 2020, 6]])
     shown = refused([*SCENARIOS, *argv], capsys)
     assert not [word for word in words if word not in shown], shown
 

@@ -49,6 +49,15 @@ def test_the_rate_of_the_amounts_year(rates):
         convert(table.assign(year=2019), ["value"], "EUR", known)
 
 
+def test_rates_may_go_on_after_a_year_and_not_before(rates):
+    known = rates("currency,rate,year\nUSD,0.5,2018\nUSD,0.8,2021\nGBP,1.2,2019\n").continued(2019, 2022)
+    dollars, pounds = ([known.of(code, year) for year in range(2018, 2024)] for code in ("USD", "GBP"))
+    assert dollars == pytest.approx([0.5, float("nan"), 0.5, 0.8, 0.8, float("nan")], nan_ok=True)
+    assert pounds == pytest.approx([float("nan"), 1.2, 1.2, 1.2, 1.2, float("nan")], nan_ok=True)
+    undated = rates("currency,rate\nUSD,0.5\n")
+    assert undated.continued(2019, 2022) == undated
+
+
 def test_the_same_currency_needs_no_rate():
     pd.testing.assert_frame_equal(convert(TABLE[:1], ["value"], "EUR", None), TABLE[:1])
 

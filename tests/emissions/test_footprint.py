@@ -196,6 +196,29 @@ def test_the_latest_figures_up_to_the_year_are_used_and_reported():
     assert (latest.year, latest.metric("1", "financed_emissions")) == (2021, pytest.approx(4000 / 40))
 
 
+def test_the_year_is_that_of_the_emissions_and_financials_may_begin_later():
+    """EVIC of coming years is not the divisor of emissions reported; the first one known is, if there is no other."""
+    worth = financials(
+        *(("A", year, evic, NAN, NAN, 4e6) for year, evic in ((2022, 100), (2023, 200), (2025, 400))),
+        *(("B", year, 50, NAN, NAN, NAN) for year in (2024, 2025)),
+        *(("C", 2021, NAN, 30, 10, NAN), ("C", 2024, 999, NAN, NAN, NAN)),
+    )
+    emitted = emissions(*((name, year, "1", 1, 1) for name in "ABC" for year in (2021, 2022)), ("D", 2024, "1", 9, 1))
+    unknown = emissions(("A", 2023, "1", NAN, 1))
+    held = holdings(("A", 10, "listed"), ("B", 10, "listed_equity"), ("C", 10, "private"))
+    report = footprint(held, worth, pd.concat([emitted, unknown]))
+    assert report.year == 2022
+    assert report.holdings["company_value"].tolist() == [100, 50, 40]
+    assert report.holdings["company_value_year"].tolist() == [2022, 2024, 2021]
+    assert report.metric("1", "financed_emissions") == pytest.approx(1000 * (0.1 + 0.2 + 0.25))
+    assert "EVIC or equity + debt of 2024, not 2022: 'B'" in report.warnings
+    assert footprint(held, worth, emitted, year=2025).holdings["company_value"].tolist() == [400, 50, 999]
+    none = emissions(("A", 2022, "1", NAN, 1))
+    assert footprint(held[:1], worth, none).year == 2025
+    with pytest.raises(InputError, match="neither emissions nor financials are known of 'A'"):
+        footprint(held[:1], worth[worth["company"].eq("B")], none)
+
+
 def test_another_currency_changes_money_and_nothing_else():
     in_euros = footprint(HELD, WORTH, EMITTED)
     rates = Rates("EUR", {("USD", None): 0.8})
@@ -215,7 +238,7 @@ def test_mixed_currencies_meet_at_the_rates_of_their_years():
     # 10 dollars of 2021 are 8 euros, 100 dollars of 2020 are 50
     assert report.metric("1", "financed_emissions") == pytest.approx(1000 * 8 / 50)
     assert report.metric("1", "waci") == pytest.approx(1000 / 2)
-    with pytest.raises(InputError, match="no rate from USD to EUR in 2020, needed for 'A'"):
+    with pytest.raises(InputError, match="no rate from USD to EUR in 2021, needed for 'A'"):
         footprint(held, worth, emissions(("A", 2021, "1", 1, 1)), currency="EUR")
     with pytest.raises(InputError, match=r"the holdings are in EUR, USD: choose the report's currency"):
         footprint(HELD.assign(currency=["EUR", "USD"]), WORTH, EMITTED)
@@ -245,7 +268,9 @@ def test_trajectories_at_last_values_repeat_the_footprint():
         expected = report.metric(row.scope, row.metric)
         assert [row.mean, row.q025, row.q10, row.q50, row.q90, row.q975] == pytest.approx([expected] * 6)
     assert len(future.metrics) == 4 * len(METRICS) * 3
-    assert "stay at their last values up to 2020" in future.assumptions[0]
+    assert future.assumptions == (
+        "holdings, EVIC, equity, debt, revenue and exchange rates stay at their last values up to 2020",
+    )
     assert future.as_dict()["assumptions"] == list(future.assumptions)
 
 
@@ -270,6 +295,112 @@ def test_companies_without_a_forecast_are_listed():
     assert reasons(future, "3") == {"B": "no emissions of scope 3"}
     assert future.metrics["coverage"].unique().tolist() == [0.25]
     assert set(future.metrics["scope"]) == {"3"}
+
+
+def still(companies, tonnes=1000.0, years=3):
+    return forecast(np.full((2, len(companies), years), tonnes), companies)
+
+
+def by_year(future, name, scope="1"):
+    rows = future.metrics[future.metrics["metric"].eq(name) & future.metrics["scope"].eq(scope)]
+    return dict(zip(rows["year"], rows["mean"], strict=True))
+
+
+def test_each_coming_year_has_the_figures_that_are_given():
+    """A's EVIC 100, 200, -, 400; B's equity + debt 30 + 10, then 70 of equity, then 30 of debt; revenue only of A."""
+    worth = financials(
+        *(("A", 2020, 100, NAN, NAN, 4e6), ("A", 2021, 200, NAN, NAN, NAN), ("A", 2023, 400, NAN, NAN, 8e6)),
+        *(("B", 2020, NAN, 30, 10, 2e6), ("B", 2021, NAN, 70, NAN, NAN), ("B", 2023, NAN, NAN, 30, NAN)),
+        ("B", 2024, NAN, 1e9, 1e9, 1e9),
+    )
+    held = holdings(("A", 10, "listed_equity"), ("B", 10, "unlisted_equity"))
+    future = footprint_trajectory(held, worth, {"1": still("AB")})
+    factors = {2021: (10 / 200, 10 / 80), 2022: (10 / 200, 10 / 80), 2023: (10 / 400, 10 / 100)}
+    financed = {year: 1000 * sum(both) for year, both in factors.items()}
+    assert by_year(future, "financed_emissions") == pytest.approx(financed)
+    sales = {2021: (4e6, 2e6), 2022: (4e6, 2e6), 2023: (8e6, 2e6)}
+    owned = {year: np.dot(factors[year], sales[year]) for year in factors}
+    assert by_year(future, "carbon_intensity") == pytest.approx({y: financed[y] / owned[y] * 1e6 for y in owned})
+    assert by_year(future, "waci") == pytest.approx({y: 0.5e9 * sum(1 / sold for sold in sales[y]) for y in sales})
+    table = future.holdings_by_year
+    assert table["attribution"].tolist() == pytest.approx([one for both in factors.values() for one in both])
+    assert table["company_value_year"].tolist() == [2021, 2021, 2021, 2021, 2023, 2023]
+    assert future.holdings["attribution"].tolist() == [0.1, 0.25]
+    assert future.assumptions == (
+        "holdings and exchange rates stay at their last values up to 2020",
+        "EVIC is given up to 2023 for 1 company ('A')",
+        "equity is given up to 2021 for 1 company ('B')",
+        "debt is given up to 2023 for 1 company ('B')",
+        "revenue is given up to 2023 for 1 company ('A'); of the others (1) it stays at its last value",
+    )
+    told = json.loads(json.dumps(future.as_dict(), allow_nan=False))
+    assert [row["year"] for row in told["holdings_by_year"]] == [2021, 2021, 2022, 2022, 2023, 2023]
+
+
+def test_a_future_on_which_nothing_depends_changes_nothing():
+    once = footprint_trajectory(HELD, WORTH, {"1": still("AB")})
+    again = pd.concat([WORTH, *(WORTH.assign(year=year) for year in (2021, 2022, 2023, 2030))])
+    repeated = footprint_trajectory(HELD, again, {"1": still("AB")})
+    pd.testing.assert_frame_equal(repeated.metrics, once.metrics)
+    assert (repeated.year, once.year) == (2020, 2020)
+    assert len(repeated.assumptions) == 5
+
+
+def test_coming_figures_meet_at_the_rate_of_their_year_or_the_latest_before():
+    rates = Rates("EUR", {("USD", 2020): 0.5, ("USD", 2022): 0.8})
+    worth = financials(*(("A", year, 100, NAN, NAN, NAN) for year in range(2020, 2024))).assign(currency="USD")
+    future = footprint_trajectory(
+        holdings(("A", 10, "listed_equity")), worth, {"1": still("A")}, rates=rates, currency="EUR"
+    )
+    expected = {2021: 10 / 50, 2022: 10 / 80, 2023: 10 / 80}
+    assert by_year(future, "financed_emissions") == pytest.approx({y: 1000 * factor for y, factor in expected.items()})
+    assert "coming figures in USD are exchanged at the rate of their year" in future.assumptions[-1]
+    with pytest.raises(InputError, match="no rate from USD to EUR in 2019"):
+        footprint(HELD[:1], worth.assign(company="A", year=worth["year"] - 1)[:1], EMITTED, rates=rates)
+
+
+def test_a_metric_covers_the_same_holdings_in_all_years():
+    worth = financials(
+        *(("A", 2020, 100, NAN, NAN, 4e6), ("A", 2022, NAN, NAN, NAN, 0)),
+        *(("B", 2020, NAN, 30, 10, 2e6), ("B", 2023, NAN, -50, 0, NAN)),
+    )
+    held = holdings(("A", 10, "listed_equity"), ("B", 30, "business_loans"))
+    future = footprint_trajectory(held, worth, {"1": still("AB")})
+    assert by_year(future, "financed_emissions") == pytest.approx(dict.fromkeys((2021, 2022, 2023), 100))
+    assert by_year(future, "waci") == pytest.approx(dict.fromkeys((2021, 2022, 2023), 500))
+    assert reasons(future, "1") == {
+        "A": "no revenue above 0 in 2022, 2023",
+        "B": "equity + debt is not above 0 in 2023",
+    }
+    assert "2023: negative equity counts as 0: all is attributed to debt, nothing to equity: 'B'" in future.warnings
+
+
+def test_cells_that_cannot_be_taken_are_unknown_and_listed():
+    worth = financials(
+        *(("A", 2020, 0, NAN, NAN, 4e6), ("B", 2020, NAN, 20e6, 40e6, -1), ("not held", 2020, -1, NAN, NAN, NAN))
+    )
+    emitted = pd.concat([EMITTED.astype({"emissions": object}), emissions(("not held", 2020, "1", "Excluded", 1))])
+    emitted = emitted.reset_index(drop=True)
+    emitted.loc[3, "emissions"] = "Excluded"  # scope 1 of B
+    report = footprint(HELD, worth, emitted)
+    found = report.as_dict()
+    assert [(row["company"], row["year"], row["column"], row["value"]) for row in found["rejected"]] == [
+        ("A", 2020, "evic", "0.0"),
+        ("B", 2020, "revenue", "-1.0"),
+        ("B", 2020, "emissions", "Excluded"),
+    ]
+    assert [row["place"] for row in found["rejected"]] == ["financials, row 0", "financials, row 1", "emissions, row 3"]
+    assert found["rejected_rows_not_held"] == 2
+    gaps = report.uncovered[report.uncovered["scope"].eq("1")]
+    assert list(zip(gaps["company"], gaps["reason"], strict=True)) == [
+        ("A", "no EVIC"),
+        ("B", "no emissions of scope 1"),
+        ("B", "no revenue above 0"),
+    ]
+    assert np.isnan(report.metric("1", "financed_emissions"))
+    assert report.metric("2", "financed_emissions") == pytest.approx(100)
+    assert sum("of companies held not taken" in text for text in report.warnings) == 2
+    assert sum("rows of companies not held" in text for text in report.warnings) == 2
 
 
 def test_bad_forecasts():

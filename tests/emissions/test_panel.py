@@ -200,3 +200,19 @@ def test_later_rows_and_columns_are_passed_over(tmp_path: Path) -> None:
         panel = read_panel(path, until=2014)
         assert panel.companies == companies
         assert panel.years == [2010, 2011]
+
+
+@pytest.mark.parametrize(
+    ("header", "hint"),
+    [
+        ("company,year,emissions,units", "rename 'units' to 'unit'"),
+        ("company,year,emissions, Unit", "rename ' Unit' to 'unit'"),
+        ("company,year,emission", "no column 'emissions'.*rename 'emission' to 'emissions'"),
+        ("company;year;emissions", "separate the columns by commas"),
+    ],
+)
+def test_columns_that_would_be_passed_over_are_named(tmp_path: Path, header: str, hint: str) -> None:
+    path = tmp_path / "panel.csv"
+    path.write_text(f"{header}\n" + ",".join("a") + "," * header.count(",") + "\n")
+    with pytest.raises(InputError, match=hint):
+        read_panel(path)

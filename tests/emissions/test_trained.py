@@ -149,3 +149,11 @@ def test_impossible_requests_are_refused(network, panel):
     panel.emissions.iloc[1] = np.nan
     with pytest.raises(InputError, match="company 001"):
         drawn(network, panel)
+
+
+def test_what_weighs_a_total_or_forecasts_it_is_checked(network, panel):
+    forecast = TrainedForecaster(network).predict(panel, 2, samples=4)
+    with pytest.raises(InputError, match=r"weights of shape \[3\]: give a number for each of the 12 companies"):
+        forecast.total(np.ones(3))
+    with pytest.raises(InputError, match="a Linear does not forecast emissions"):
+        TrainedForecaster(torch.nn.Linear(1, 1))
