@@ -35,6 +35,7 @@ __all__ = [
 ]
 
 _NAMED = 5
+_WIDEST = 1000
 
 
 def prepared_device(args: argparse.Namespace) -> str:
@@ -163,6 +164,5 @@ def show_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     table = Table(*(Column(name, no_wrap=True) for name in head), box=None, pad_edge=False, header_style="bold")
     for row in rows:
         table.add_row(*row)
-    console = plain_console()
-    # A figure cut short is a wrong one: what does not fit runs on.
-    console.print(table, width=max(console.measure(table).maximum, 1), crop=False, overflow="ignore", soft_wrap=True)
+    # A figure cut short is a wrong one: what is too wide for the terminal runs on.
+    plain_console(width=_WIDEST).print(table)

@@ -182,7 +182,7 @@ class CheckedTable:
         text = self.text[column]
         values = pd.Series(numbers(text), text.index)
         wrong = text.ne("") & ~np.isfinite(values)
-        self.refuse(wrong, column, "is not a number; leave the cell empty if it is unknown")
+        self.refuse(wrong, column, "is not a number; write it without separators of thousands, such as 10000000")
         return values
 
     def years(self) -> pd.Series:

@@ -3,6 +3,8 @@
 import dataclasses
 from dataclasses import dataclass, field
 
+import pandas as pd
+
 from sciml_zoo.emissions.estimator import default_optimizer, default_trainer
 from sciml_zoo.emissions.fitting import prepared_network
 from sciml_zoo.emissions.model import EmissionsForecasterConfig
@@ -13,6 +15,9 @@ from sciml_zoo.training.prepared import PreparedTraining
 from sciml_zoo.training.recipe import OptimizerConfig, TrainerConfig
 
 __all__ = ["ForecasterRecipe", "PanelConfig", "prepare", "recipe_type"]
+
+# Rejected rows that a note names.
+_NAMED = 3
 
 
 @dataclass(frozen=True)
@@ -95,8 +100,10 @@ def prepare(recipe: ForecasterRecipe) -> PreparedTraining[ForecasterRecipe]:
     config = recipe.data
     panels = [open_panel(name, drivers=config.drivers).between(config.since, config.until) for name in config.panels]
     found = prepared_network(panels, recipe.model, validation_fraction=config.validation_fraction, seed=recipe.seed)
-    rejected = sum(len(panel.rejected) for panel in panels)
-    notes = {**found.notes, "rejected rows": f"{rejected:,}"}
+    rejected = pd.concat([panel.rejected for panel in panels])
+    first = "".join(f"; {row.company!r}, {row.year}: {row.reason}" for row in rejected[:_NAMED].itertuples())
+    more = ", …" if len(rejected) > _NAMED else ""
+    notes = {**found.notes, "rejected rows": f"{len(rejected):,}{first}{more}"}
     resolved = dataclasses.replace(recipe, model=found.model.config)
     task = ForecastTask(found.model, recipe.loss)
     return PreparedTraining(resolved, task, found.train, found.validation, notes)  # type: ignore[arg-type]
