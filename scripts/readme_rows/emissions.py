@@ -39,7 +39,7 @@ def measured(results: dict[str, Any]) -> list[tuple[str, str, str]]:
     """
     accuracy = results["emissions.accuracy"]
     return [
-        *(row for name, found in accuracy.items() for row in _panel(_PANELS[name], found)),
+        *(row for name, words in _PANELS.items() for row in _panel(words, accuracy[name])),
         _out_of_time(results["emissions.out_of_time"]),
         _ceiling(results["emissions.ceiling"]),
         *(_drivers(_PANELS[name], found) for name, found in results["emissions.drivers"]["panels"].items()),
