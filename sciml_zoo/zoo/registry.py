@@ -46,6 +46,7 @@ __all__ = [
 
 #: The module of each domain that the command line's common verbs call.
 DOMAINS: dict[str, str] = {
+    "adversarial": "sciml_zoo.adversarial",
     "emissions": "sciml_zoo.emissions",
     "ising": "sciml_zoo.ising",
     "potentials": "sciml_zoo.potentials",
@@ -116,6 +117,12 @@ _BUILT_IN = (
         "ising",
         "sciml_zoo.ising.model",
         "Two-valued stochastic units on any graph, visible and hidden: the Ising model as a network that learns",
+    ),
+    Architecture(
+        "digits_cnn",
+        "adversarial",
+        "sciml_zoo.adversarial.model",
+        "Small convolutional classifier of square grey images, smooth or piecewise linear, standard or robust",
     ),
     Architecture(
         "emissions_rnn",

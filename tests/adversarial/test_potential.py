@@ -1,0 +1,72 @@
+"""The potential: what it computes, what it counts, and what it leaves alone."""
+
+import pytest
+import torch
+from torch import nn
+
+from sciml_zoo.adversarial.path import Path, Recorder
+from sciml_zoo.adversarial.potential import LossPotential
+from sciml_zoo.errors import InputError
+
+from .networks import images, network
+
+
+def test_the_force_is_minus_the_numerical_gradient():
+    inputs, labels = images()
+    potential = LossPotential(network(), labels)
+    _, gradient = potential.value_and_gradient(inputs)
+    torch.testing.assert_close(potential.force(inputs), -gradient)
+    step = torch.randn_like(inputs) * 1e-6
+    numerical = (potential.value(inputs + step) - potential.value(inputs - step)) / 2
+    torch.testing.assert_close(numerical, (gradient * step).flatten(1).sum(1), rtol=1e-5, atol=1e-12)
+    assert (potential.gradients, potential.evaluations) == (2 * len(inputs), 2 * len(inputs))
+
+
+def test_the_callers_module_stays_as_it_is():
+    model = nn.Sequential(nn.Flatten(), nn.Dropout(0.5), nn.BatchNorm1d(36), nn.Linear(36, 4)).train()
+    inputs, labels = images()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    potential = LossPotential(model, labels, dtype=torch.float64)
+    first, second = potential.value(inputs), potential.value(inputs)
+    torch.testing.assert_close(first, second, rtol=0, atol=0)
+    assert first.dtype == torch.float64
+    assert model.training
+    assert all(p.requires_grad and p.dtype == torch.float32 for p in model.parameters())
+    for name, value in model.state_dict().items():
+        torch.testing.assert_close(value, before[name], rtol=0, atol=0)
+
+
+def test_a_loss_must_give_a_value_for_each_sample():
+    inputs, labels = images()
+    with pytest.raises(InputError, match="reduction='none'"):
+        LossPotential(network(), labels, loss=nn.CrossEntropyLoss()).value(inputs)
+    with pytest.raises(InputError, match="needs labels"):
+        LossPotential(network()).value(inputs)
+
+
+def test_a_foreign_attack_becomes_a_path():
+    model, (inputs, labels) = network(), images()
+    recorder = Recorder(model)
+    moved = inputs.clone()
+    for _ in range(4):
+        moved = moved.detach().requires_grad_()
+        loss = nn.functional.cross_entropy(recorder(moved), labels)
+        moved = moved + 0.1 * torch.autograd.grad(loss, moved)[0].sign()
+        with torch.no_grad():
+            recorder(moved.detach())  # whether it has succeeded: no iterate
+    path = recorder.path(inputs, moved, "mine")
+    assert path.gradients == 4
+    assert len(path.points) == 5
+    torch.testing.assert_close(path.start, inputs, rtol=0, atol=0)
+    torch.testing.assert_close(path.end, moved.detach(), rtol=0, atol=0)
+    torch.testing.assert_close(path.length(float("inf")), torch.full((5,), 0.4, dtype=torch.float64))
+    recorder(moved[:2].detach().requires_grad_())
+    with pytest.raises(InputError, match="keep the batch together"):
+        recorder.path(inputs, moved)
+
+
+def test_a_path_that_stops_stays():
+    points = torch.arange(8.0).view(4, 2, 1)
+    stopped = Path(points).stopped(torch.tensor([1, 3]))
+    assert stopped.points[:, 0, 0].tolist() == [0, 2, 2, 2]
+    assert stopped.points[:, 1, 0].tolist() == [1, 3, 5, 7]
