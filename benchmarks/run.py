@@ -31,6 +31,8 @@ BENCHMARKS = (
     ("benchmarks.emissions.ceiling", True),
     ("benchmarks.emissions.speed", True),
     ("benchmarks.emissions.portfolio", True),
+    ("benchmarks.adversarial.closure", False),
+    ("benchmarks.adversarial.saddles", False),
 )
 
 

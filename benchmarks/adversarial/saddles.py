@@ -46,6 +46,7 @@ def main() -> None:
     chosen = parser.parse_args()
     torch.set_num_threads(1)
     digits = load_images("sklearn:digits/test")
+    assert digits.labels is not None
     models: dict[str, Any] = {}
     for name in chosen.models:
         model = sz.load_model(f"digits_cnn.{name}").double()

@@ -23,6 +23,8 @@ __all__ = ["Links", "Search"]
 _TRUST, _OFF = 0.1, 1e-4
 # Of the flow: error of a step in units of the inputs; gradient, as a share of its largest, from which it goes straight.
 _ACCURACY, _HANDOVER = 1e-7, 5e-3
+# Enough for a band to come near a saddle; the search for it does the rest.
+_STEPS = 200
 _NODES = 33
 
 
@@ -160,7 +162,7 @@ class Search:
         """Returns a saddle between each two minima, and the flow down both its sides, [nodes, m, ...]."""
         span = self._apart(left, right)
         find = elastic_band if method == "band" else string_method
-        band = find(self.potential, left, right, rows=pair, images=images)
+        band = find(self.potential, left, right, rows=pair, images=images, steps=_STEPS)
         saddles = refine_saddles(
             self.potential,
             band.at_highest(band.images),

@@ -29,7 +29,8 @@ from sciml_zoo.errors import InputError
 
 __all__ = ["Barriers", "Climbs", "barrier", "path_maximum"]
 
-METHODS = ("band", "string")
+#: Methods, and how many images each has.
+METHODS = {"band": 15, "string": 25}
 _ROUNDING = 1e-9
 
 
@@ -109,7 +110,7 @@ def barrier(
     attack: Path | None = None,
     loss: LossPotential | None = None,
     method: str = "band",
-    images: int = 15,
+    images: int | None = None,
     tolerance: float = 1e-8,
     same: float = 1e-4,
     rounds: int = 4,
@@ -123,7 +124,7 @@ def barrier(
         attack: its path, to compare with.
         loss: another potential whose climb is reported too, such as the cross-entropy of the true label.
         method: of the first attempt: ``band`` or ``string``.
-        images: of a band, both ends included.
+        images: of a band or string, both ends included; None: 15 of a band, 25 of a string.
         tolerance: of ‖∇V‖ at minima and saddles.
         same: distance below which two minima are one.
         rounds: how often gaps are bridged.
@@ -144,6 +145,7 @@ def barrier(
     line_maximum = torch.where(distinct, path_maximum(potential, line, samples=128), torch.nan)
     search = Search(counted, start.points, end.points, tolerance, same, rounds)
     pairs = distinct.nonzero()[:, 0]
+    images = METHODS[method] if images is None else images
     links = search.chains(pairs, method, images)
     height = links.highest(len(clean))
     wrong = distinct & ~(links.closed(len(clean)) & (height <= line_maximum + _ROUNDING * (1 + line_maximum.abs())))

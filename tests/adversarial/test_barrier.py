@@ -1,10 +1,14 @@
 """Barriers against known ones, and between digits and their twins."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
+from sciml_zoo.adversarial import _saddle_chain
 from sciml_zoo.adversarial.barrier import barrier, path_maximum
 from sciml_zoo.adversarial.basin import gradient_flow
+from sciml_zoo.adversarial.elastic_band import elastic_band
 from sciml_zoo.adversarial.path import Path
 from sciml_zoo.adversarial.potential import LossPotential
 from sciml_zoo.adversarial.valley import ValleyPotential
@@ -113,3 +117,29 @@ def test_it_says_what_is_wrong():
         barrier(of_energy(double_well), tensor([[-1.0, 0]]), tensor([[1.0, 0]]), method="dimer")
     with pytest.raises(InputError, match="float64"):
         barrier(LossPotential(double_well, loss=None, dtype=torch.float32), tensor([[-1.0, 0]]), tensor([[1.0, 0]]))
+
+
+def test_pairs_that_the_band_fails_are_sought_again_by_the_string(monkeypatch):
+    def misled(potential, start, end, *, rows, images, steps):
+        band = elastic_band(potential, start, end, rows=rows, images=images, steps=steps)
+        stuck = band.images.clone()
+        stuck[:, 0] = start[0]
+        return replace(band, images=stuck)
+
+    monkeypatch.setattr(_saddle_chain, "elastic_band", misled)
+    start, end = tensor([MINIMA[1], MINIMA[0]]), tensor([MINIMA[2], MINIMA[2]])
+    found = barrier(of_energy(muller_brown), start, end, tolerance=1e-6)
+    assert found.found.all()
+    torch.testing.assert_close(found.saddles.points, tensor(SADDLES)[[1, 0]], rtol=0, atol=1e-5)
+    torch.testing.assert_close(found.path.start, start, rtol=0, atol=1e-5)
+    torch.testing.assert_close(found.path.end, end, rtol=0, atol=1e-5)
+
+
+def test_a_chain_with_a_gap_is_reported_as_not_connected():
+    found = barrier(
+        of_energy(muller_brown), tensor([MINIMA[0]]), tensor([MINIMA[1]]), images=21, tolerance=1e-6, rounds=1
+    )
+    assert found.distinct.all()
+    assert found.links.tolist() == [1]
+    assert not found.connected.any()
+    assert not found.found.any()
