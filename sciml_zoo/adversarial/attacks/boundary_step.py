@@ -17,15 +17,33 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from sciml_zoo.adversarial.attacks.objective import Objective
 from sciml_zoo.adversarial.attacks.projections import Bounds, closest_on_plane, into_box, norms, per_sample
 
-__all__ = ["boundary_step", "shrink"]
+__all__ = ["boundary_step", "just_beyond", "onto_boundary", "rounding", "shrink"]
 
 #: Margins without a gradient: F of points [n, ...] that belong to given rows, int64 [n], of those stepped.
 Margins = Callable[[Tensor, Tensor], Tensor]
 
 _ALPHAS = (1.6, 1.0, 0.5, 0.2, 0.07, 0.02)
-_RAY = (1.0, 1.02, 1.1, 1.3, 1.8, 3.0)
+_RAY = (1.02, 1.1, 1.3, 1.8, 3.0)
+# A margin counts as above 0 from so many units of rounding on.
+_ROUNDINGS = 16
+_PASSES = 24
+
+
+def just_beyond(dtype: torch.dtype) -> float:
+    """Returns a factor that is above 1 by a little more than rounding."""
+    return 1 + 100 * torch.finfo(dtype).eps
+
+
+def rounding(logits: Tensor) -> Tensor:
+    """Returns up to where a margin is taken for rounding, [batch]: one above it is so whichever batch it is judged in.
+
+    Args:
+        logits: of the clean inputs, [batch, classes].
+    """
+    return _ROUNDINGS * torch.finfo(logits.dtype).eps * logits.abs().amax(1)
 
 
 def boundary_step(
@@ -62,7 +80,7 @@ def boundary_step(
     nearest = closest_on_plane(base, gradient, gap, p, bounds)
     known = radius.isfinite()
     alphas = torch.tensor(_ALPHAS, dtype=points.dtype, device=points.device)
-    rays = torch.tensor(_RAY, dtype=points.dtype, device=points.device)
+    rays = torch.tensor((just_beyond(points.dtype), *_RAY), dtype=points.dtype, device=points.device)
     shape = (trials, *[1] * points.dim())
     arc = points + alphas.reshape(shape) * (nearest - points) - centre
     long = norms(arc.flatten(0, 1), p).reshape(trials, n).clamp_min(torch.finfo(points.dtype).tiny)
@@ -117,3 +135,25 @@ def shrink(
         high, low = torch.where(above, middle, high), torch.where(above, low, middle)
         side = torch.where(above, 1.0, -1.0)
     return best
+
+
+def onto_boundary(objective: Objective, start: Tensor, points: Tensor, bounds: Bounds) -> Tensor:
+    """Returns adversarial points moved towards the clean ones, to the boundary of any class; others as they are.
+
+    Args:
+        objective: of the batch.
+        start: clean points, [batch, ...].
+        points: likewise.
+        bounds: the box; None: none.
+    """
+    clean, value = objective.margin(start), objective.margin(points)
+    floor = rounding(objective.logits(start))
+    some = ((clean <= 0) & (value > floor)).nonzero()[:, 0]
+
+    def margins(tried: Tensor, at: Tensor) -> Tensor:
+        return objective.margin(tried, some[at]) - floor[some[at]]
+
+    moved = points.clone()
+    if len(some):
+        moved[some] = shrink(margins, start[some], points[some], (value - floor)[some], bounds, passes=_PASSES)
+    return moved

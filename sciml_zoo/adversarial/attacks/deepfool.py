@@ -3,7 +3,7 @@
 =========================================  =============================================================
 F_t(x) = f_t(x) − f_y(x)                   a boundary for each class t, F_t = 0
 g_t·(z − x) = −F_t(x)                      linearised at the iterate x
-x ← x + (1 + η)(z* − x)                    z*: the closest point of all of them inside the box; η: overshoot
+x ← z*, or x + (1 + η)(z* − x)             z*: the closest point of them in the box; η: overshoot, if needed
 =========================================  =============================================================
 
 Moosavi-Dezfooli et al., "DeepFool: a simple and accurate method to fool deep neural networks", arXiv:1511.04599, with
@@ -14,15 +14,14 @@ the overshoot away and costs no gradient.
 import torch
 from torch import Tensor
 
-from sciml_zoo.adversarial.attacks.boundary_step import shrink
+from sciml_zoo.adversarial.attacks.boundary_step import just_beyond, onto_boundary, rounding
 from sciml_zoo.adversarial.attacks.objective import ClassMargins, Model, Objective, check_budget, check_inputs, margin
-from sciml_zoo.adversarial.attacks.projections import Bounds, closest_on_plane, into_box, norms
+from sciml_zoo.adversarial.attacks.projections import Bounds, closest_on_plane, into_box, norms, per_sample
 from sciml_zoo.adversarial.attacks.recording import Recording
 from sciml_zoo.adversarial.path import Path
 
 __all__ = ["deepfool"]
 
-_PASSES = 24
 # A plane counts as reached where the step makes up for this part of the margin.
 _REACHED = 0.99
 
@@ -69,30 +68,27 @@ def deepfool(
     each = ranked.shape[1]
     track = Recording(start, budget // each + 1)
     points, used = start.clone(), 0
-    clean = objective.margin(start)
-    active = (clean <= 0).nonzero()[:, 0]
+    factors = (just_beyond(start.dtype), 1 + overshoot)
+    floor = rounding(logits)
+    active = (objective.margin(start) <= 0).nonzero()[:, 0]
     while used + each <= budget and len(active):
         rows = active.repeat_interleave(each)
         here = points[rows]
         value, gradient = margins.value_and_gradient(here, rows, ranked[active].flatten())
+        value = value - 2 * floor[rows]  # the end must be above the rounding
         nearest = closest_on_plane(here, gradient, -value, p, bounds)
         step = nearest - here
         reached = (gradient * step).flatten(1).sum(1) >= -_REACHED * value
         # Boundaries that do not meet the box come last.
         distance = torch.where(reached, norms(step, p), torch.inf).reshape(len(active), each)
         chosen = distance.argmin(1) + each * torch.arange(len(active), device=start.device)
-        points[active] = into_box(points[active] + (1 + overshoot) * step[chosen], bounds)
+        # Where the step itself is enough, as for a linear model, there is no overshoot.
+        plain, wide = (into_box(points[active] + factor * step[chosen], bounds) for factor in factors)
+        enough = objective.margin(plain, active) > floor[active]
+        points[active] = torch.where(per_sample(enough, plain), plain, wide)
         used += each
         track.add(points)
-        active = active[objective.margin(points[active], active) <= 0]
-    success = objective.margin(points) > 0
-    some = (success & (clean <= 0)).nonzero()[:, 0]
-    if len(some):
-
-        def judged(tried: Tensor, at: Tensor) -> Tensor:
-            return objective.margin(tried, some[at])
-
-        value = objective.margin(points[some], some)
-        points[some] = shrink(judged, start[some], points[some], value, bounds, passes=_PASSES)
+        active = active[objective.margin(points[active], active) <= floor[active]]
+    points = onto_boundary(objective, start, points, bounds)
     track.add(points)
-    return track.path("deepfool", used, success)
+    return track.path("deepfool", used, objective.margin(points) > 0)

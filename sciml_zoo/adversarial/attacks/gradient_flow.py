@@ -15,6 +15,7 @@ box; there no step is accurate, and one no longer than the tolerance is taken as
 import torch
 from torch import Tensor
 
+from sciml_zoo.adversarial.attacks.boundary_step import rounding, shrink
 from sciml_zoo.adversarial.attacks.objective import Model, Objective, check_budget, check_inputs
 from sciml_zoo.adversarial.attacks.projections import Bounds, into_box, norms, per_sample
 from sciml_zoo.adversarial.attacks.recording import Recording
@@ -24,6 +25,7 @@ __all__ = ["flow"]
 
 _GRADIENTS = 3
 _FIRST = 10.0
+_PASSES = 12
 
 
 def flow(
@@ -50,7 +52,8 @@ def flow(
         bounds: the box; None: none.
 
     Returns:
-        The path through the accepted steps. It ends at the first node of another class, or where the budget did.
+        The path through the accepted steps. It ends where it meets another class, or where the
+        budget did.
     """
     check_budget(budget)
     start = check_inputs(inputs, labels, targets, bounds)
@@ -63,8 +66,9 @@ def flow(
             leaves = ((points <= bounds[0]) & (gradient < 0)) | ((points >= bounds[1]) & (gradient > 0))
             gradient = torch.where(leaves, 0.0, gradient)
         long = norms(gradient, 2).clamp_min(torch.finfo(gradient.dtype).tiny)
-        return gradient / per_sample(long, gradient), climb.margin
+        return gradient / per_sample(long, gradient), climb.margin - floor[rows]
 
+    floor = rounding(objective.logits(start))
     everyone = torch.arange(len(start), device=start.device)
     track = Recording(start, 1 + budget // _GRADIENTS)
     points = start.clone()
@@ -83,6 +87,15 @@ def flow(
         used += _GRADIENTS
         error = norms(h * (-5 * k1 / 72 + k2 / 12 + k3 / 9 - k4 / 8), 2)
         taken = (error <= tolerance) | (step[active] <= tolerance)
+        crossed = (taken & (margin > 0)).nonzero()[:, 0]
+        if len(crossed):
+            # The path ends where it meets the boundary, not at the end of the step.
+            rows = active[crossed]
+
+            def margins(tried: Tensor, at: Tensor, rows: Tensor = rows) -> Tensor:
+                return objective.margin(tried, rows[at]) - floor[rows[at]]
+
+            there[crossed] = shrink(margins, here[crossed], there[crossed], margin[crossed], bounds, passes=_PASSES)
         wide = per_sample(taken, points)
         points[active] = torch.where(wide, there, here)
         first[active] = torch.where(wide, k4, k1)
@@ -92,4 +105,4 @@ def flow(
         track.add(points)
     if track.last == 0:
         track.add(points)
-    return track.path("flow", used, outcome > 0)
+    return track.path("flow", used, objective.margin(points) > 0)

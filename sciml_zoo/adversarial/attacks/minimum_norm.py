@@ -25,7 +25,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sciml_zoo.adversarial.attacks.boundary_step import boundary_step, shrink
+from sciml_zoo.adversarial.attacks.boundary_step import boundary_step, onto_boundary, rounding
 from sciml_zoo.adversarial.attacks.draws import normal, uniform
 from sciml_zoo.adversarial.attacks.objective import ClassMargins, Model, Objective, check_budget, check_inputs, margin
 from sciml_zoo.adversarial.attacks.projections import Bounds, into_box, norms, per_sample
@@ -41,7 +41,6 @@ _STEPS_TO_LAG, _STEPS_WITHOUT = 3, 15
 _HOPELESS = 2.0
 # Restarts are perturbed by so many times the best distance, log-uniformly.
 _SIGMA = (0.1, 1.0)
-_PASSES = 24
 
 
 def minnorm_l2(
@@ -158,6 +157,7 @@ class _Search:
         else:
             ranked = targets[:, None]
         self.ranked = ranked
+        self.floor = rounding(logits)
         self.margins = ClassMargins(model, labels, logits.shape[1], targets)
         #: Clean inputs that are adversarial as they are have nothing to seek.
         self.wrong = self.objective.margin(self.start) > 0
@@ -193,9 +193,9 @@ class _Search:
             worth = (turn < queued) & (classes.radius < _HOPELESS * self.radius[:, None])
             running.put(done, self._perturbed(running))
             running.put(done & worth, classes)
-        self._refine()
-        track.add(self.best)
-        return track.path(name, used, self.objective.margin(self.best) > 0)
+        end = onto_boundary(self.objective, self.start, self.best, self.bounds)
+        track.add(end)
+        return track.path(name, used, self.objective.margin(end) > 0)
 
     def _scan(self, n: int) -> _Searches:
         """Returns a search of each of the n first classes after the step from the clean input, the closest first."""
@@ -224,10 +224,10 @@ class _Search:
         base = torch.where(per_sample(astray, points), points, centre)
 
         def margins(tried: Tensor, at: Tensor) -> Tensor:
-            return self.margins.value(tried, rows[at], classes[at])
+            return self.margins.value(tried, rows[at], classes[at]) - self.floor[rows[at]]
 
         found, inside, distance = boundary_step(
-            margins, centre, base, points, value, gradient, radius, self.p, self.bounds
+            margins, centre, base, points, value - self.floor[rows], gradient, radius, self.p, self.bounds
         )
         nearer = torch.where(inside, distance, radius)
         gain = torch.where(radius.isinf(), inside.to(radius.dtype), 1 - nearer / radius)
@@ -273,19 +273,6 @@ class _Search:
         classes = torch.where(same, self.classes[:, None], self.ranked.gather(1, other))
         points = into_box(anchor + _wide(size, noise) * noise, self.bounds)
         return _Searches(points, torch.full_like(size, math.inf), classes, torch.zeros_like(searches.steps))
-
-    def _refine(self) -> None:
-        """Moves the best points back towards the clean inputs, onto the boundary of any class."""
-        some = (self.radius.isfinite() & ~self.wrong).nonzero()[:, 0]
-        if not len(some):
-            return
-
-        def margins(tried: Tensor, at: Tensor) -> Tensor:
-            return self.objective.margin(tried, some[at])
-
-        points = self.best[some]
-        value = self.objective.margin(points, some)
-        self.best[some] = shrink(margins, self.start[some], points, value, self.bounds, passes=_PASSES)
 
 
 def _wide(values: Tensor, like: Tensor) -> Tensor:
