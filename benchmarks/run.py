@@ -33,6 +33,7 @@ BENCHMARKS = (
     ("benchmarks.emissions.portfolio", True),
     ("benchmarks.adversarial.closure", False),
     ("benchmarks.adversarial.saddles", False),
+    ("benchmarks.adversarial.minimum_norm", False),
 )
 
 
