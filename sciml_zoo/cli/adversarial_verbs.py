@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import torch
 
+from sciml_zoo._rows import records
 from sciml_zoo.adversarial.audit import audit
 from sciml_zoo.adversarial.barrier_survey import barrier_survey
 from sciml_zoo.adversarial.data import load_images
@@ -60,7 +60,7 @@ def measure_work(args: argparse.Namespace) -> int:
     with progress_bar("attacking") as show:
         table = survey(model, images, labels, args.attack, seed=args.seed, on_progress=show)
     found = summary(table)
-    write_json(args.json, {**_asked(args), "summary": found, "samples": _records(table)})
+    write_json(args.json, {**_asked(args), "summary": found, "samples": records(table)})
     _show(found, _WORK)
     return 0
 
@@ -95,7 +95,7 @@ def find_barriers(args: argparse.Namespace) -> int:
         "largest_gradient_norm": float(ended["gradient_norm"].max()),
     }
     content = {**_asked(args), "stiffness": args.stiffness, "method": args.method, "summary": found}
-    write_json(args.json, {**content, "samples": _records(table)})
+    write_json(args.json, {**content, "samples": records(table)})
     _show(found, _BARRIER)
     return 0
 
@@ -114,13 +114,6 @@ def _classified(args: argparse.Namespace) -> tuple[DigitsCNN, torch.Tensor, torc
 
 def _asked(args: argparse.Namespace) -> dict[str, Any]:
     return {name: getattr(args, name) for name in ("weights", "data", "attack", "n", "seed")}
-
-
-def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """Returns the rows of a table for JSON; what is missing is None."""
-    return [
-        {str(name): None if pd.isna(cell) else cell for name, cell in row.items()} for row in table.to_dict("records")
-    ]
 
 
 def audit_gradient(args: argparse.Namespace) -> int:

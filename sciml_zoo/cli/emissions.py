@@ -7,12 +7,13 @@ from pathlib import Path
 from sciml_zoo.cli.arguments import count, file_ending_in, image_file, whole
 from sciml_zoo.cli.output import add_json_option, output_file
 
-__all__ = ["add_parser"]
+__all__ = ["DEFAULT_WEIGHTS", "add_parser"]
 
 _PANEL = (
     "CSV with company, year, emissions and perhaps unit, sector, country; or eutl, ghgrp_firms, ghgrp_facilities, gcb"
 )
-_DEFAULT = "emissions_rnn.eutl"
+#: Weights where none are named.
+DEFAULT_WEIGHTS = "emissions_rnn.eutl"
 _WEIGHTS = "of a forecaster (see `sciml-zoo list`), local-dir:PATH or hf-hub:ORG/REPO@REV"
 
 
@@ -43,7 +44,7 @@ def _add_forecast(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "each company and year, in tonnes of CO2 equivalent.",
     )
     verb.add_argument("panel", metavar="PANEL", help=_PANEL)
-    verb.add_argument("--weights", default=_DEFAULT, metavar="NAME", help=f"{_WEIGHTS}; default: %(default)s")
+    verb.add_argument("--weights", default=DEFAULT_WEIGHTS, metavar="NAME", help=f"{_WEIGHTS}; default: %(default)s")
     _add_horizon(verb)
     verb.add_argument("--origin", type=count, metavar="YEAR", help="the last year used; default: the panel's last")
     verb.add_argument(
@@ -90,7 +91,7 @@ def _add_footprint(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]")
         help="CSV with company, year, scope, emissions, unit, data_quality",
     )
     verb.add_argument("--years", type=count, metavar="H", help="also forecast so many years")
-    verb.add_argument("--weights", metavar="NAME", help=f"{_WEIGHTS}; default, with --years: emissions_rnn.eutl")
+    verb.add_argument("--weights", metavar="NAME", help=f"{_WEIGHTS}; default, with --years: {DEFAULT_WEIGHTS}")
     verb.add_argument(
         "--scenario",
         type=_named_file,
@@ -154,7 +155,7 @@ def _add_scenarios(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]")
         "in the last year among the scenario's drivers (Shapley values) and the targets.",
     )
     verb.add_argument("panel", metavar="PANEL", help=_PANEL)
-    verb.add_argument("--weights", default=_DEFAULT, metavar="NAME", help=f"{_WEIGHTS}; default: %(default)s")
+    verb.add_argument("--weights", default=DEFAULT_WEIGHTS, metavar="NAME", help=f"{_WEIGHTS}; default: %(default)s")
     _add_horizon(verb)
     verb.add_argument(
         "--scenario",

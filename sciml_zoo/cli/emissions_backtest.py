@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from sciml_zoo._rows import records
 from sciml_zoo.cli.emissions_inputs import (
     checked_panel,
     kept_warnings,
@@ -17,7 +18,6 @@ from sciml_zoo.cli.emissions_inputs import (
     write_table,
 )
 from sciml_zoo.cli.output import plain_console, progress_bar, write_json
-from sciml_zoo.emissions._table import records
 from sciml_zoo.emissions.backtest import backtest
 from sciml_zoo.emissions.backtest_scores import REFERENCE, VIEWS, BacktestResult
 from sciml_zoo.emissions.baselines import Combination, DampedTrend, Drift, PooledDrift, Theta

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from sciml_zoo.cli.emissions import DEFAULT_WEIGHTS
 from sciml_zoo.cli.emissions_inputs import (
     kept_warnings,
     open_network,
@@ -32,7 +33,6 @@ from sciml_zoo.errors import InputError
 __all__ = ["report"]
 
 _SHOWN = 20
-_WEIGHTS = "emissions_rnn.eutl"
 _SCOPE = ", scope "
 _BASELINE, _TARGETS = "baseline", "targets"
 
@@ -53,7 +53,7 @@ def report(args: argparse.Namespace) -> int:
     money: dict[str, Any] = {"currency": args.currency}
     if args.rates is not None:
         money["rates"] = read_rates(args.rates, args.currency)
-    weights = args.weights or _WEIGHTS
+    weights = args.weights or DEFAULT_WEIGHTS
     with kept_warnings() as told:
         now = footprint(args.holdings, args.financials, args.emissions, year=args.year, **money)
         content = now.as_dict()

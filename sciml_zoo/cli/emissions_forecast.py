@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from sciml_zoo._rows import records
 from sciml_zoo.cli.emissions_inputs import (
     checked_panel,
     kept_warnings,
@@ -18,9 +19,9 @@ from sciml_zoo.cli.emissions_inputs import (
     write_whole,
 )
 from sciml_zoo.cli.output import plain_console, progress_bar, write_json
-from sciml_zoo.emissions._table import records
+from sciml_zoo.emissions.caveats import silent_companies, without_report
 from sciml_zoo.emissions.forecast import Forecast, spread
-from sciml_zoo.emissions.inference import forecast_panel, silent_companies, without_report
+from sciml_zoo.emissions.inference import forecast_panel
 from sciml_zoo.emissions.panel import Panel
 from sciml_zoo.emissions.sources import open_drivers
 from sciml_zoo.errors import InputError
@@ -75,7 +76,7 @@ def forecast(args: argparse.Namespace) -> int:
     if figure is not None:
         save_figure(args.figure, figure)
     total = _total(found)
-    silent = silent_companies(panel.until(found.origin)) if found.origin <= panel.years[-1] else found.companies
+    silent = silent_companies(panel, found.origin)
     reporting = ~np.isin(found.companies, silent)
     summary = {
         "panel": args.panel,

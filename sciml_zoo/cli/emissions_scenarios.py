@@ -1,10 +1,10 @@
 """``sciml-zoo emissions scenarios``: a panel's total in assumed futures, and what each driver adds."""
 
 import argparse
-from pathlib import Path
 
 import pandas as pd
 
+from sciml_zoo._rows import records
 from sciml_zoo.cli.emissions_inputs import (
     checked_panel,
     kept_warnings,
@@ -14,9 +14,9 @@ from sciml_zoo.cli.emissions_inputs import (
     show_table,
 )
 from sciml_zoo.cli.output import write_json
-from sciml_zoo.emissions._table import records
+from sciml_zoo.emissions.caveats import warn_of_panel
 from sciml_zoo.emissions.drivers import read_drivers
-from sciml_zoo.emissions.panel import read_panel
+from sciml_zoo.emissions.holdings import read_targets
 from sciml_zoo.emissions.scenarios import Scenario, compare, contributions
 from sciml_zoo.emissions.trained import TrainedForecaster
 from sciml_zoo.errors import InputError
@@ -38,7 +38,7 @@ def compare_scenarios(args: argparse.Namespace) -> int:
     Raises:
         InputError: naming what is wrong with the panel, a scenario, the targets or the weights.
     """
-    targets = None if args.targets is None else _targets(args.targets)
+    targets = None if args.targets is None else read_targets(args.targets)[["company", "year", "emissions"]]
     drivers = {name: read_drivers(file) for name, file in args.scenario}
     if not drivers and targets is None:
         raise InputError("nothing is assumed: give --scenario NAME=FILE.csv, --targets FILE.csv, or both")
@@ -49,7 +49,9 @@ def compare_scenarios(args: argparse.Namespace) -> int:
     with kept_warnings() as told:
         panel = checked_panel(args.panel)
         device = prepared_device(args)
-        forecaster = TrainedForecaster(open_network(args.weights, device), device=device)
+        model = open_network(args.weights, device)
+        warn_of_panel(model, panel, args.horizon)
+        forecaster = TrainedForecaster(model, device=device)
         assumed = [Scenario(name, future, targets) for name, future in drivers.items()]
         scenarios = [Scenario(_BASELINE), *(assumed or [Scenario("targets", None, targets)])]
         drawn = {"samples": args.n_samples, "seed": args.seed}
@@ -93,22 +95,6 @@ def _with_targets(added: pd.DataFrame, total: float, targets: bool) -> pd.DataFr
     before = added["after"].iloc[-1]
     row = {"driver": "targets", "contribution": total - before, "before": before, "after": total}
     return pd.concat([added, pd.DataFrame([row])], ignore_index=True)
-
-
-def _targets(path: Path) -> pd.DataFrame:
-    """Returns targets in tonnes.
-
-    Raises:
-        InputError: naming the file and the line of one that cannot be taken.
-    """
-    panel = read_panel(path)
-    if len(panel.rejected):
-        row = panel.rejected.iloc[0]
-        raise InputError(
-            f"--targets {path}: company {row['company']!r}, year {row['year']}, {row['value']!r}: {row['reason']}; "
-            "give tonnes above 0, or another unit in the column unit"
-        )
-    return panel.to_long()[["company", "year", "emissions"]]
 
 
 def _show(totals: pd.DataFrame, added: dict[str, pd.DataFrame]) -> None:

@@ -7,7 +7,6 @@ import io
 import zlib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,7 +21,6 @@ __all__ = [
     "likely_meant",
     "numbers",
     "read_table",
-    "records",
     "require",
     "texts",
 ]
@@ -109,17 +107,6 @@ def likely_meant(columns: Iterable[object], names: Iterable[str]) -> str:
     there = {str(column).strip().casefold(): str(column) for column in columns}
     found = {name: difflib.get_close_matches(name, there, n=1, cutoff=0.8) for name in names}
     return "".join(f"; rename {there[close[0]]!r} to {name!r}" for name, close in found.items() if close)
-
-
-def records(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """Returns the rows of a table for JSON; what is missing is None.
-
-    Args:
-        table: any.
-    """
-    return [
-        {str(name): None if pd.isna(cell) else cell for name, cell in row.items()} for row in table.to_dict("records")
-    ]
 
 
 def csv_text(table: pd.DataFrame) -> str:

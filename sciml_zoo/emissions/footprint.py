@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from sciml_zoo._rows import records
 from sciml_zoo.emissions import portfolio
 from sciml_zoo.emissions._checked_table import TableSource
 from sciml_zoo.emissions._positions import Positions, latest_of, match, other_years
-from sciml_zoo.emissions._table import records
 from sciml_zoo.emissions.currencies import Rates
 from sciml_zoo.emissions.forecast import QUANTILES, Forecast, spread
 from sciml_zoo.emissions.holdings import SCOPES, read_emissions, read_holdings

@@ -12,23 +12,22 @@ from sciml_zoo._files import write_atomically
 from sciml_zoo.emissions._checked_table import named
 from sciml_zoo.emissions._table import csv_text
 from sciml_zoo.emissions.backtest import backtest
+from sciml_zoo.emissions.caveats import warn_of_panel, without_report
 from sciml_zoo.emissions.drivers import Drivers
 from sciml_zoo.emissions.forecast import Forecast
-from sciml_zoo.emissions.model import EmissionsForecaster, EmissionsForecasterConfig
+from sciml_zoo.emissions.model import EmissionsForecaster
 from sciml_zoo.emissions.panel import Panel
 from sciml_zoo.emissions.scenarios import require_changes
 from sciml_zoo.emissions.sources import open_panel
 from sciml_zoo.emissions.trained import TrainedForecaster
-from sciml_zoo.emissions.windows import places
 from sciml_zoo.errors import InputError
 from sciml_zoo.training.ranks import Ranks
 
-__all__ = ["evaluate", "forecast_panel", "predict", "silent_companies", "without_report"]
+__all__ = ["evaluate", "forecast_panel", "predict"]
 
 _SAMPLES = 1000
 # A forecast may begin so many years after the last report.
 _OLDEST = 5
-_FEWEST_REPORTS = 3
 _SCORES = {
     "mase": "mase",
     "relative_to_naive": "mase_relative",
@@ -102,17 +101,6 @@ def evaluate(
     return scores if ranks is None else ranks.gather(scores)[0]
 
 
-def without_report(panel: Panel, known: Panel) -> list[str]:
-    """Returns the companies of a panel, those of whom no value could be taken too, that another does not have.
-
-    Args:
-        panel: all of them.
-        known: those with a report up to some year.
-    """
-    there = {*known.companies, ""}
-    return [key for key in dict.fromkeys([*panel.companies, *panel.rejected["company"]]) if key not in there]
-
-
 def forecast_panel(
     model: EmissionsForecaster,
     panel: Panel,
@@ -151,60 +139,14 @@ def forecast_panel(
     # Years in which nobody reports, up to the origin, belong to the history too.
     years = range(known.years[0], last + 1)
     known = dataclasses.replace(known, emissions=known.emissions.reindex(columns=pd.Index(years, name="year")))
-    _warn_of_companies(known, without_report(panel, known))
-    if model.config.last_year > last:
-        warnings.warn(
-            f"the weights have learned from years up to {model.config.last_year}: a forecast from {last} is no test",
-            stacklevel=2,
-        )
-    _warn_of_statics(known, model.config)
-    if horizon > model.config.horizon:
-        warnings.warn(
-            f"the weights are calibrated for {model.config.horizon} years ahead: what lies beyond is extrapolated",
-            stacklevel=2,
-        )
+    left_out = without_report(panel, known)
+    if left_out:
+        warnings.warn(f"not forecast, for lack of a report up to {last}: {named(pd.Series(left_out))}", stacklevel=2)
+    warn_of_panel(model, known, horizon)
     if drivers is not None:
         drivers = _checked(drivers, last, horizon, past=last < panel.years[-1])
     forecaster = TrainedForecaster(model, device=device)
     return forecaster.predict(known, horizon, samples=samples, seed=seed, drivers=drivers, on_progress=on_progress)
-
-
-def _warn_of_companies(known: Panel, left_out: list[str]) -> None:
-    """Warns of companies that are not forecast, or hardly can be."""
-    last = known.years[-1]
-    if left_out:
-        warnings.warn(f"not forecast, for lack of a report up to {last}: {named(pd.Series(left_out))}", stacklevel=3)
-    silent = pd.Series(silent_companies(known))
-    if len(silent):
-        warnings.warn(
-            f"no report in {last} of {named(silent)}: forecast from the last report, as if they went on; if they have "
-            "closed, leave them out of totals",
-            stacklevel=3,
-        )
-    few = pd.Series(list(known.emissions.index[known.emissions.notna().sum(axis=1) < _FEWEST_REPORTS]))
-    if len(few):
-        warnings.warn(
-            f"fewer than three reports of {named(few)}: their forecasts are little more than guesses",
-            stacklevel=3,
-        )
-
-
-def _warn_of_statics(known: Panel, config: EmissionsForecasterConfig) -> None:
-    """Warns of sectors and countries that a network does not tell apart."""
-    for static, vocabulary in (("sector", config.sectors), ("country", config.countries)):
-        texts = known.statics[static]
-        unknown = texts[(texts != "") & (places(list(texts), vocabulary) == 0)]
-        if len(unknown):
-            warnings.warn(
-                f"the weights do not tell the {static} {named(unknown.drop_duplicates())} apart "
-                f"({len(unknown)} companies): taken as unknown; they know {', '.join(vocabulary) or 'none'}",
-                stacklevel=3,
-            )
-
-
-def silent_companies(panel: Panel) -> list[str]:
-    """Returns the companies without a report in a panel's last year."""
-    return list(panel.emissions.index[panel.emissions.iloc[:, -1].isna()])
 
 
 def _checked(drivers: Drivers, origin: int, horizon: int, *, past: bool) -> Drivers | None:

@@ -99,6 +99,8 @@ class TrainedForecaster:
         generator = torch.Generator(self._device).manual_seed(seed)
         drivers = self._known_future(panel, horizon) if drivers is None else drivers
         growth = None if drivers is None else driver_growth(self.model, drivers, panel.years[-1], horizon)
+        if growth is not None and not np.isfinite(growth).any():
+            growth = None  # companies' own alone, of which the common shocks know nothing
         own = self._own_shift(panel, horizon, drivers)
         lead = min(int(age.max()), _OLDEST)
         shocks = self._shocks(samples, lead, horizon, generator, None)

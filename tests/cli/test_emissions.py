@@ -149,6 +149,12 @@ def test_those_that_no_longer_report_are_named_and_stand_apart(capsys: pytest.Ca
         assert whole["mean"] - part["mean"] == pytest.approx(closed[whole["year"]], rel=1e-5)
 
 
+def test_scenarios_name_those_that_no_longer_report_too() -> None:
+    panel([["closed", year, 500, "kt"] for year in range(2010, 2016)])
+    assert main([*SCENARIOS, "--scenario", "high=high.csv"]) == 0
+    assert any("no report in 2018 of 'closed'" in text for text in summary()["warnings"])
+
+
 def test_the_shortest_command_uses_shipped_weights(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["emissions", "forecast", "panel.csv", "--horizon", "2"]) == 0
     assert "by emissions_rnn.eutl" in capsys.readouterr().out
