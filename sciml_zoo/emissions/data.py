@@ -36,6 +36,7 @@ __all__ = [
     "read_ghgrp_facilities",
     "read_ghgrp_firms",
     "read_m3",
+    "read_us_drivers",
     "read_world_drivers",
 ]
 
@@ -43,6 +44,14 @@ _HEIRS = {"1": "20", "2": "21", "3": "22", "4": "23", "5": "24", "7": "31", "8":
 # Not countries: the sums of all, what is burned between countries, and an event.
 _NO_COUNTRIES = ("Global", "International Aviation", "International Shipping", "Kuwaiti Oil Fires")
 _M3_HORIZON = 6
+# FRED's series: our name, and how often a year.
+_FRED = {
+    "GDP": ("us_gdp_usd_bn", 4),
+    "CPIAUCSL": ("us_cpi", 12),
+    "INDPRO": ("us_industrial_production", 12),
+    "UNRATE": ("us_unemployment_pct", 12),
+    "FEDFUNDS": ("us_federal_funds_pct", 12),
+}
 
 
 def read_eutl(folder: Path) -> Panel:
@@ -142,6 +151,29 @@ def read_world_drivers(folder: Path) -> Drivers:
     values = pd.concat(columns, axis=1)
     years = range(int(values.index.min()), int(values.index.max()) + 1)
     return Drivers(values.reindex(pd.Index(years, name="year")))
+
+
+def read_us_drivers(folder: Path) -> Drivers:
+    """Reads drivers of the US economy, from the Federal Reserve's data base (FRED).
+
+    Args:
+        folder: of ``fred_GDP.csv.gz`` and the like.
+
+    Returns:
+        Means of the year's quarters or months, of years that have them all: ``us_gdp_usd_bn`` (current, annual rate),
+        ``us_cpi`` (1982–84 = 100), ``us_industrial_production`` (2017 = 100), ``us_unemployment_pct`` and
+        ``us_federal_funds_pct``; where growth is taken, a rate below 1 % counts as 1 %.
+    """
+    columns = []
+    for series, (name, periods) in _FRED.items():
+        path = folder / f"fred_{series}.csv.gz"
+        rows = read_table(path)
+        require(rows, ["DATE", series], path)
+        values = pd.Series(numbers(rows[series]), numbers(rows["DATE"].str[:4]).astype(int))
+        years = values.groupby(level=0)
+        columns.append(years.mean()[years.count() == periods].rename(name))
+    table = pd.concat(columns, axis=1).sort_index()
+    return Drivers(table.reindex(pd.Index(range(table.index[0], table.index[-1] + 1), name="year")))
 
 
 def read_m3(path: Path) -> tuple[Panel, np.ndarray]:

@@ -27,7 +27,7 @@ class PanelConfig:
     Attributes:
         panels: CSV files (``company,year,emissions`` and optional ``unit,sector,country``), or names of the catalogue:
             eutl, ghgrp_firms, ghgrp_facilities, gcb.
-        drivers: a CSV file ``year,<driver>,…``, or ``world``; None: none.
+        drivers: a CSV file, ``world`` or ``us``, as for :func:`~sciml_zoo.emissions.open_drivers`; None: none.
         since: the first year used; None: all.
         until: the last year used; None: all. Nothing later is looked at.
         validation_fraction: of the companies, to calibrate on, in (0, 1).

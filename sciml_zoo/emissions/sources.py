@@ -10,6 +10,7 @@ from sciml_zoo.emissions.data import (
     read_gcb,
     read_ghgrp_facilities,
     read_ghgrp_firms,
+    read_us_drivers,
     read_world_drivers,
 )
 from sciml_zoo.emissions.drivers import Drivers, read_drivers
@@ -62,7 +63,8 @@ def open_drivers(reference: str | Path) -> Drivers:
     """Opens economic drivers.
 
     Args:
-        reference: a CSV file ``year,<driver>,…``, or ``world``: world GDP, the oil price and the EU's carbon price.
+        reference: a CSV file ``year,<driver>,…`` or ``company,year,<driver>,…``; ``world``: world GDP, the oil price
+            and the EU's carbon price; or ``us``: the macro-economic series of the United States.
 
     Returns:
         The drivers.
@@ -70,6 +72,7 @@ def open_drivers(reference: str | Path) -> Drivers:
     Raises:
         InputError: they cannot be read.
     """
-    if str(reference) == "world":
-        return read_world_drivers(dataset_path("drivers"))
+    readers = {"world": read_world_drivers, "us": read_us_drivers}
+    if str(reference) in readers:
+        return readers[str(reference)](dataset_path("drivers"))
     return read_drivers(referenced_file(str(reference)))

@@ -1,5 +1,7 @@
 """Published emissions: nothing is lost on the way from the files to the panels."""
 
+import math
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -84,6 +86,19 @@ def test_world_drivers():
     assert values.loc[2022].to_list() == [101225059591362.84, 100.93, 80.9]
     assert values.loc[2007, "eua_eur_t"] == 0
     assert values.loc[2004].isna().to_list() == [False, False, True]
+
+
+def test_us_drivers_are_means_of_whole_years():
+    where = folder("drivers", "fred_GDP.csv.gz")
+    values = data.read_us_drivers(where).values
+    assert values.index[0] == 2015
+    months = pd.read_csv(where / "fred_CPIAUCSL.csv.gz")
+    of_2016 = months[months["DATE"].str.startswith("2016")]["CPIAUCSL"]
+    assert len(of_2016) == 12
+    assert values.loc[2016, "us_cpi"] == pytest.approx(of_2016.mean())
+    # Three quarters of 2025, and one month of 2026, are no years.
+    assert math.isnan(values.loc[2025, "us_gdp_usd_bn"])
+    assert 2026 not in values.index
 
 
 def test_m3():
