@@ -11,6 +11,7 @@ Madry et al., "Towards deep learning models resistant to adversarial attacks", a
 lies in the box, clipping to the box does not leave the ball. Attacks whose way is measured are other modules' business.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -18,11 +19,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from sciml_zoo.adversarial.attacks.projections import into_box, norms, onto_ball, per_sample
 from sciml_zoo.errors import InputError, nearest
 
 __all__ = ["KINDS", "Threat", "strongest"]
 
-KINDS = ("none", "linf", "l2")
+_NORMS = {"linf": math.inf, "l2": 2.0}
+KINDS = ("none", *_NORMS)
 # Steps add up to so many radii, so that every point of the ball can be reached from any start in it.
 _REACH = 2.5
 
@@ -101,15 +104,9 @@ def _direction(gradient: Tensor, threat: Threat) -> Tensor:
 
 
 def _within(found: Tensor, images: Tensor, threat: Threat) -> Tensor:
-    change = found - images
-    if threat.kind == "linf":
-        change = change.clamp(-threat.epsilon, threat.epsilon)
-    else:
-        change = change * (threat.epsilon / _norm(change)).clamp(max=1)
-    return (images + change).clamp(0, 1)
+    return into_box(onto_ball(found, images, threat.epsilon, _NORMS[threat.kind]), (0.0, 1.0))
 
 
 def _norm(images: Tensor) -> Tensor:
     """Returns the L2 norm of each image [n, 1, 1, 1], never zero."""
-    norm = torch.linalg.vector_norm(images.flatten(1), dim=1)
-    return norm.clamp(min=torch.finfo(images.dtype).tiny).view(-1, 1, 1, 1)
+    return per_sample(norms(images, 2).clamp(min=torch.finfo(images.dtype).tiny), images)

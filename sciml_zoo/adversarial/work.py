@@ -27,6 +27,8 @@ __all__ = ["Work", "loops", "random_paths", "work"]
 
 # Below this part of a segment, halving no longer helps: the gradient jumps, or is not that of the potential.
 _SHORTEST = 2.0**-30
+# Kinks that were not seen between the ends of an interval show up when it has been halved a few times.
+_SEARCHED = 8
 
 
 @dataclass(frozen=True)
@@ -116,7 +118,7 @@ def work(
             break
         unfinished = _integrate(segments, panels, allowed, length, sums, last=halving == max_halvings)
         halved = unfinished.halves()
-        panels = segments.cut(halved) if halving < 8 else halved
+        panels = segments.cut(halved) if halving < _SEARCHED else halved
     return Work(
         work=sums.work,
         delta_loss=delta,

@@ -5,9 +5,10 @@ import argparse
 from sciml_zoo.cli.arguments import count, positive, whole
 from sciml_zoo.cli.output import add_json_option
 
-__all__ = ["add_parser"]
+__all__ = ["ATTACKS", "add_parser"]
 
-_ATTACKS = ("pgd_l2", "pgd_linf", "fgsm", "momentum", "deepfool", "minnorm_l2", "minnorm_linf", "cw_l2", "flow")
+#: Names of attacks, without importing them.
+ATTACKS = ("pgd_l2", "pgd_linf", "fgsm", "momentum", "deepfool", "minnorm_l2", "minnorm_linf", "cw_l2", "flow")
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -53,7 +54,7 @@ def _add_barrier(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -
 
 def _add_attack(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("weights", metavar="NAME", help="of a classifier, such as digits_cnn.standard_gelu")
-    verb.add_argument("--attack", choices=_ATTACKS, default="pgd_l2", help="default: %(default)s")
+    verb.add_argument("--attack", choices=ATTACKS, default="pgd_l2", help="default: %(default)s")
     verb.add_argument("--n", type=count, default=100, metavar="N", help="images, the first of the data; default: 100")
     verb.add_argument(
         "--data",

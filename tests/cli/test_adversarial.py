@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from sciml_zoo.adversarial.attacks import ATTACKS
 from sciml_zoo.cli import main
+from sciml_zoo.cli.adversarial import ATTACKS as OFFERED
 
 MODELS = """
 import torch
@@ -65,6 +67,10 @@ def test_barriers_on_shipped_weights(capsys: pytest.CaptureFixture[str]) -> None
         assert row["negative"] == 1
         assert 0 < row["forward"] <= row["line"] + 1e-9
     assert "saddles refined" in capsys.readouterr().out
+
+
+def test_the_command_line_offers_every_attack() -> None:
+    assert set(OFFERED) == set(ATTACKS)
 
 
 @pytest.mark.parametrize(("name", "honest"), [("honest", True), ("broken", False), ("own_loss", True)])
