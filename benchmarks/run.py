@@ -32,6 +32,7 @@ BENCHMARKS = (
     ("benchmarks.emissions.speed", True),
     ("benchmarks.emissions.portfolio", True),
     ("benchmarks.adversarial.closure", False),
+    ("benchmarks.adversarial.completeness", False),
     ("benchmarks.adversarial.saddles", False),
     ("benchmarks.adversarial.minimum_norm", False),
 )

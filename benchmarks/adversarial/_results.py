@@ -12,15 +12,20 @@ import torch
 
 from sciml_zoo._files import write_atomically
 
-__all__ = ["machine", "write_results"]
+__all__ = ["RESULTS", "machine", "write_results"]
 
 RESULTS = Path(__file__).parent / "results"
 
 
-def machine() -> dict[str, Any]:
-    """Returns what figures depend on beside the code."""
+def machine(**peers: str) -> dict[str, Any]:
+    """Returns what figures depend on beside the code.
+
+    Args:
+        **peers: versions of other libraries.
+    """
+    own = {library: version(library) for library in ("torch", "numpy", "scikit-learn")}
     return {
-        "torch": version("torch"),
+        "versions": own | peers,
         "threads": torch.get_num_threads(),
         "machine": platform.machine(),
         "cores": os.cpu_count(),

@@ -14,12 +14,10 @@ import argparse
 import json
 import math
 import os
-import platform
 import subprocess
 import tempfile
 import time
 import venv
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -28,13 +26,12 @@ import torch
 from torch import Tensor, nn
 
 import sciml_zoo as sz
-from sciml_zoo._files import write_atomically
+from benchmarks.adversarial._results import RESULTS, machine, write_results
 from sciml_zoo.adversarial import LabelledImages, load_images
 from sciml_zoo.adversarial.attacks import minnorm_l2, minnorm_linf
 
 ROOT = Path(__file__).parents[2]
 ENVIRONMENT = ROOT / "benchmarks" / ".venv-adversarial"
-RESULTS = Path(__file__).parent / "results" / "minimum_norm.json"
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
 WEIGHTS = tuple(f"digits_cnn.{kind}_{act}" for kind in ("standard", "adversarial") for act in ("gelu", "relu"))
 NORMS = {"l2": (minnorm_l2, 2.0), "linf": (minnorm_linf, math.inf)}
@@ -123,17 +120,9 @@ def compared(rows: list[Row]) -> bool:
 
 
 def written(rows: list[Row], seed: int, foolbox: str) -> None:
-    """Writes the rows, one a line, with what they depend on."""
-    about = {
-        "images": IMAGES,
-        "seed": seed,
-        "versions": {"torch": version("torch"), "numpy": version("numpy"), "foolbox": foolbox},
-        "threads": torch.get_num_threads(),
-        "machine": platform.machine(),
-        "cores": os.cpu_count(),
-    }
-    lines = ",\n  ".join(json.dumps(_finite(row)) for row in rows)
-    write_atomically(RESULTS, json.dumps(about, indent=1)[:-2] + f',\n "rows": [\n  {lines}\n ]\n}}\n')
+    """Writes the rows, with what they depend on."""
+    about = {"images": IMAGES, "seed": seed, **machine(foolbox=foolbox)}
+    write_results("minimum_norm", {**about, "rows": [_finite(row) for row in rows]})
 
 
 def _finite(row: Row) -> Row:
@@ -144,9 +133,10 @@ def _finite(row: Row) -> Row:
 
 def earlier() -> tuple[list[Row], str]:
     """Returns the rows of an earlier run, if there is one, and the version of foolbox then."""
-    if not RESULTS.is_file():
+    file = RESULTS / "minimum_norm.json"
+    if not file.is_file():
         return [], ""
-    content = json.loads(RESULTS.read_text(encoding="utf-8"))
+    content = json.loads(file.read_text(encoding="utf-8"))
     rows = [{key: math.inf if one is None else one for key, one in row.items()} for row in content["rows"]]
     return rows, content["versions"]["foolbox"]
 

@@ -8,18 +8,14 @@ eigenvalue of the Hessian, which is computed whole, is negative.
 
 import argparse
 import json
-import os
-import platform
 import time
-from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
 import sciml_zoo as sz
-from sciml_zoo._files import write_atomically
+from benchmarks.adversarial._results import machine, write_results
 from sciml_zoo.adversarial.attacks import pgd_l2
 from sciml_zoo.adversarial.barrier import Barriers, barrier
 from sciml_zoo.adversarial.basin import basin_exit, boundary_crossing
@@ -29,7 +25,6 @@ from sciml_zoo.adversarial.path import Path as Trajectory
 from sciml_zoo.adversarial.potential import LossPotential
 from sciml_zoo.adversarial.valley import ValleyPotential
 
-RESULTS = Path(__file__).parent / "results"
 MODELS = ("standard_gelu", "adversarial_gelu")
 STIFFNESS, EPSILON, STEPS = 1.0, 1.5, 40
 GRADIENT = 1e-6
@@ -69,13 +64,9 @@ def main() -> None:
     content = {
         "settings": {"stiffness": STIFFNESS, "attack": "pgd_l2", "epsilon": EPSILON, "steps": STEPS, "seed": SEED},
         "models": models,
-        "versions": {library: version(library) for library in ("torch", "numpy", "scikit-learn")},
-        "threads": torch.get_num_threads(),
-        "machine": platform.machine(),
-        "cores": os.cpu_count(),
+        **machine(),
     }
-    RESULTS.mkdir(exist_ok=True)
-    write_atomically(RESULTS / "saddles.json", json.dumps(content, indent=1) + "\n")
+    write_results("saddles", content)
 
 
 def pairs(
