@@ -18,9 +18,9 @@ import sciml_zoo as sz
 from benchmarks.adversarial._results import machine, write_results
 from sciml_zoo.adversarial.attacks import ATTACKS
 from sciml_zoo.adversarial.data import load_images
+from sciml_zoo.adversarial.line_integral import loops, work
 from sciml_zoo.adversarial.potential import LossPotential
-from sciml_zoo.adversarial.survey import summary, survey
-from sciml_zoo.adversarial.work import loops, work
+from sciml_zoo.adversarial.surveys import summary, survey
 
 SEED = 0
 LOOPS = 100

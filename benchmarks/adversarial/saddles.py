@@ -17,7 +17,7 @@ from torch import Tensor
 import sciml_zoo as sz
 from benchmarks.adversarial._results import machine, write_results
 from sciml_zoo.adversarial.attacks import pgd_l2
-from sciml_zoo.adversarial.barrier import Barriers, barrier
+from sciml_zoo.adversarial.barriers import Barriers, barrier
 from sciml_zoo.adversarial.basin import basin_exit, boundary_crossing
 from sciml_zoo.adversarial.data import load_images
 from sciml_zoo.adversarial.minima import relax_pairs

@@ -18,38 +18,63 @@ from typing import TYPE_CHECKING
 from sciml_zoo._lazy import lazy_names
 
 if TYPE_CHECKING:
+    from sciml_zoo.adversarial.audits import Audit, audit
+    from sciml_zoo.adversarial.barriers import Barriers, barrier
+    from sciml_zoo.adversarial.completeness import integrated_gradients
     from sciml_zoo.adversarial.data import LabelledImages, load_images
     from sciml_zoo.adversarial.inference import evaluate, predict
+    from sciml_zoo.adversarial.line_integral import Work, loops, random_paths, work
     from sciml_zoo.adversarial.model import DigitsCNN, DigitsCNNConfig
     from sciml_zoo.adversarial.path import Path, Recorder
     from sciml_zoo.adversarial.potential import LossPotential, cross_entropy
     from sciml_zoo.adversarial.recipe import prepare, recipe_type
     from sciml_zoo.adversarial.showcase import demo
+    from sciml_zoo.adversarial.surveys import attacked, summary, survey
+    from sciml_zoo.adversarial.valley import ValleyPotential
 
 _MODULES = {
+    "audits": ("Audit", "audit"),
+    "barriers": ("Barriers", "barrier"),
+    "completeness": ("integrated_gradients",),
     "data": ("LabelledImages", "load_images"),
     "inference": ("evaluate", "predict"),
+    "line_integral": ("Work", "loops", "random_paths", "work"),
     "model": ("DigitsCNN", "DigitsCNNConfig"),
     "path": ("Path", "Recorder"),
     "potential": ("LossPotential", "cross_entropy"),
     "recipe": ("prepare", "recipe_type"),
     "showcase": ("demo",),
+    "surveys": ("attacked", "summary", "survey"),
+    "valley": ("ValleyPotential",),
 }
 
 __all__ = [
+    "Audit",
+    "Barriers",
     "DigitsCNN",
     "DigitsCNNConfig",
     "LabelledImages",
     "LossPotential",
     "Path",
     "Recorder",
+    "ValleyPotential",
+    "Work",
+    "attacked",
+    "audit",
+    "barrier",
     "cross_entropy",
     "demo",
     "evaluate",
+    "integrated_gradients",
     "load_images",
+    "loops",
     "predict",
     "prepare",
+    "random_paths",
     "recipe_type",
+    "summary",
+    "survey",
+    "work",
 ]
 
 _homes = {name: f"{__name__}.{module}" for module, names in _MODULES.items() for name in names}

@@ -10,11 +10,11 @@ from typing import Any
 import torch
 
 from sciml_zoo._rows import records
-from sciml_zoo.adversarial.audit import audit
-from sciml_zoo.adversarial.barrier_survey import barrier_survey
+from sciml_zoo.adversarial.audits import audit
+from sciml_zoo.adversarial.barrier_surveys import barrier_survey
 from sciml_zoo.adversarial.data import load_images
 from sciml_zoo.adversarial.model import DigitsCNN
-from sciml_zoo.adversarial.survey import summary, survey
+from sciml_zoo.adversarial.surveys import summary, survey
 from sciml_zoo.cli.output import choose_device, plain_console, progress_bar, write_json
 from sciml_zoo.errors import InputError
 from sciml_zoo.zoo.resolve import load_model

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from sciml_zoo.adversarial import _saddle_chain
-from sciml_zoo.adversarial.barrier import barrier, path_maximum
+from sciml_zoo.adversarial.barriers import barrier, path_maximum
 from sciml_zoo.adversarial.basin import gradient_flow
 from sciml_zoo.adversarial.elastic_band import elastic_band
 from sciml_zoo.adversarial.path import Path

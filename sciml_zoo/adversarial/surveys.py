@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from sciml_zoo.adversarial.attacks import ATTACKS, RANDOM
+from sciml_zoo.adversarial.line_integral import work
 from sciml_zoo.adversarial.path import Path
 from sciml_zoo.adversarial.potential import LossPotential
-from sciml_zoo.adversarial.work import work
 from sciml_zoo.errors import InputError, nearest
 
 __all__ = ["COLUMNS", "attacked", "summary", "survey"]

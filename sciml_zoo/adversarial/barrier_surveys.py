@@ -4,9 +4,9 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from sciml_zoo.adversarial.barrier import barrier
+from sciml_zoo.adversarial.barriers import barrier
 from sciml_zoo.adversarial.potential import LossPotential
-from sciml_zoo.adversarial.survey import attacked
+from sciml_zoo.adversarial.surveys import attacked
 from sciml_zoo.adversarial.valley import ValleyPotential
 from sciml_zoo.errors import InputError
 

@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import nn
 
+from sciml_zoo.adversarial.line_integral import loops, random_paths, work
 from sciml_zoo.adversarial.path import Path
 from sciml_zoo.adversarial.potential import LossPotential
-from sciml_zoo.adversarial.work import loops, random_paths, work
 from sciml_zoo.errors import InputError
 
 from .networks import images, network

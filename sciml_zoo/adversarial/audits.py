@@ -14,9 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sciml_zoo.adversarial.line_integral import work
 from sciml_zoo.adversarial.path import Path
 from sciml_zoo.adversarial.potential import Loss, LossPotential, cross_entropy
-from sciml_zoo.adversarial.work import work
 from sciml_zoo.errors import InputError
 
 __all__ = ["Audit", "audit"]

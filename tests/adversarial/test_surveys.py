@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sciml_zoo.adversarial.survey import COLUMNS, attacked, summary, survey
+from sciml_zoo.adversarial.surveys import COLUMNS, attacked, summary, survey
 from sciml_zoo.errors import InputError
 
 from .networks import images, network

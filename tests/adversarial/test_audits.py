@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from sciml_zoo.adversarial.audit import audit
+from sciml_zoo.adversarial.audits import audit
 from sciml_zoo.adversarial.potential import cross_entropy
 from sciml_zoo.errors import InputError
 
