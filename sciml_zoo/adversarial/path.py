@@ -69,16 +69,6 @@ class Path:
         success = None if self.success is None else self.success[index]
         return replace(self, points=self.points[:, index], success=success)
 
-    def stopped(self, last: Tensor) -> "Path":
-        """Returns the path on which each sample stays where it was at some node: attacks return their best iterate.
-
-        Args:
-            last: the node at which each sample stops, int64 [batch].
-        """
-        nodes = torch.arange(len(self.points), device=self.points.device)[:, None].minimum(last[None])
-        index = nodes.view(*nodes.shape, *[1] * (self.points.dim() - 2)).expand_as(self.points)
-        return replace(self, points=self.points.gather(0, index))
-
     @classmethod
     def straight(cls, start: Tensor, end: Tensor, name: str = "straight line") -> "Path":
         """Returns straight lines.

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 import sciml_zoo as sz
 from sciml_zoo.adversarial import LossPotential, load_images
 from sciml_zoo.adversarial.attacks import ATTACKS, RANDOM, fgsm, flow, momentum, pgd_l2, pgd_linf
+from sciml_zoo.adversarial.attacks.recording import Recording
 from sciml_zoo.errors import InputError
 
 every_attack = pytest.mark.parametrize("name", ATTACKS)
@@ -214,6 +215,27 @@ def test_inputs_of_other_shapes(name):
     assert path.points.max() <= 1
     value = LossPotential(model, labels).value
     assert (value(path.end) > value(path.start)).all()
+
+
+def test_a_route_leaves_out_what_did_not_lead_to_its_end():
+    track = Recording(torch.zeros(2, 1), 5)
+    for point, before in ((1.0, None), (2.0, None), (3.0, [0, 1]), (4.0, None)):
+        track.add(torch.full((2, 1), point), None if before is None else torch.tensor(before))
+    whole = track.route("mine", 4, torch.ones(2, dtype=torch.bool))
+    assert whole.points[..., 0].T.tolist() == [[0, 3, 4, 4], [0, 1, 3, 4]]
+    part = track.route("mine", 4, torch.ones(2, dtype=torch.bool), torch.tensor([0, 2]))
+    assert part.points[..., 0].T.tolist() == [[0, 0, 0], [0, 1, 2]]
+    nowhere = track.route("mine", 4, torch.ones(2, dtype=torch.bool), torch.tensor([0, 0]))
+    assert nowhere.points[..., 0].T.tolist() == [[0, 0], [0, 0]]
+
+
+@pytest.mark.parametrize(("name", "longest"), [("minnorm_l2", 30), ("minnorm_linf", 30), ("cw_l2", 101)])
+def test_searches_that_found_nothing_closer_leave_no_trace(name, longest):
+    inputs, labels = digits(30)
+    path = ATTACKS[name](network(), inputs, labels, **seeded(name))
+    assert path.gradients > 90
+    assert len(path.points) <= longest
+    assert path.length().median() < 8 * path.norm().median()
 
 
 @pytest.mark.parametrize("restarts", [1, 4])

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from sciml_zoo.adversarial.path import Path, Recorder
+from sciml_zoo.adversarial.path import Recorder
 from sciml_zoo.adversarial.potential import LossPotential
 from sciml_zoo.errors import InputError
 
@@ -63,10 +63,3 @@ def test_a_foreign_attack_becomes_a_path():
     recorder(moved[:2].detach().requires_grad_())
     with pytest.raises(InputError, match="keep the batch together"):
         recorder.path(inputs, moved)
-
-
-def test_a_path_that_stops_stays():
-    points = torch.arange(8.0).view(4, 2, 1)
-    stopped = Path(points).stopped(torch.tensor([1, 3]))
-    assert stopped.points[:, 0, 0].tolist() == [0, 2, 2, 2]
-    assert stopped.points[:, 1, 0].tolist() == [1, 3, 5, 7]

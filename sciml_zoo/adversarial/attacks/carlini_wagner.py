@@ -53,8 +53,8 @@ def cw_l2(
         bounds: the box; None: none.
 
     Returns:
-        The path through the iterates of all rounds; each sample stays at the closest adversarial one, or at the clean
-        input where there is none.
+        The path through the iterates of one round, to the closest adversarial one; where there is none, each sample
+        stays at its clean input.
     """
     check_budget(budget)
     start = check_inputs(inputs, labels, targets, bounds)
@@ -71,11 +71,11 @@ def cw_l2(
         free = start.clone() if bounds is None else ((start - middle) / half * _INSIDE).atanh()
         adam = torch.optim.Adam([free], lr=step_size)
         found = torch.zeros_like(best, dtype=torch.bool)
-        for _ in range(steps):
+        for step in range(steps):
             points = free.clone() if bounds is None else into_box(middle + half * free.tanh(), bounds)
             slope = 1.0 if bounds is None else half * (1 - free.tanh().square())
             climb = objective.climb(points)
-            track.add(points)
+            track.add(points, None if step else torch.zeros_like(best))
             away = points - start
             wrong, long = climb.margin > confidence, norms(away, 2)
             closer = wrong & (long < shortest)
@@ -86,4 +86,4 @@ def cw_l2(
             adam.step()
         high, low = torch.where(found, weight, high), torch.where(found, low, weight)
         weight = torch.where(high.isinf(), 10 * weight, (low + high) / 2)
-    return track.stopped("cw_l2", rounds * steps, shortest.isfinite(), best)
+    return track.route("cw_l2", rounds * steps, shortest.isfinite(), best)

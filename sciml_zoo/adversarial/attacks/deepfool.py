@@ -91,4 +91,4 @@ def deepfool(
         active = active[objective.margin(points[active], active) <= floor[active]]
     points = onto_boundary(objective, start, points, bounds)
     track.add(points)
-    return track.path("deepfool", used, objective.margin(points) > 0)
+    return track.route("deepfool", used, objective.margin(points) > 0)

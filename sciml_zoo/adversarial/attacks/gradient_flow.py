@@ -105,4 +105,4 @@ def flow(
         track.add(points)
     if track.last == 0:
         track.add(points)
-    return track.path("flow", used, objective.margin(points) > 0)
+    return track.route("flow", used, objective.margin(points) > 0)

@@ -89,7 +89,7 @@ def pgd_linf(
         generator: of the random starts.
 
     Returns:
-        The path through the iterates of all runs.
+        The path through the iterates of the best run, up to the best of them.
     """
     ascent = _Ascent(model, inputs, labels, targets, epsilon, math.inf, bounds)
     return ascent.run("pgd_linf", _sign, _size(step_size, epsilon, steps), steps, restarts, generator)
@@ -123,7 +123,7 @@ def pgd_l2(
         generator: of the random starts.
 
     Returns:
-        The path through the iterates of all runs.
+        The path through the iterates of the best run, up to the best of them.
     """
     ascent = _Ascent(model, inputs, labels, targets, epsilon, 2.0, bounds)
     return ascent.run("pgd_l2", _unit, _size(step_size, epsilon, steps), steps, restarts, generator)
@@ -159,7 +159,7 @@ def momentum(
         generator: of the random starts.
 
     Returns:
-        The path through the iterates of all runs.
+        The path through the iterates of the best run, up to the best of them.
     """
 
     def direction(gradient: Tensor, carried: Tensor) -> tuple[Tensor, Tensor]:
@@ -235,7 +235,7 @@ class _Ascent:
             points, carried = start, torch.zeros_like(start)
             if restart:
                 points = self._random(generator)
-                track.add(points)
+                track.add(points, torch.zeros_like(best))
             for _ in range(steps):
                 climb = self.objective.climb(points)
                 note(climb.value, climb.margin)
@@ -246,8 +246,8 @@ class _Ascent:
             note(value, margin)
         gradients = restarts * steps
         if not keep_best:
-            return track.path(name, gradients, margin > 0)
-        return track.stopped(name, gradients, success, best)
+            return track.route(name, gradients, margin > 0)
+        return track.route(name, gradients, success, best)
 
     def _project(self, points: Tensor) -> Tensor:
         return into_box(onto_ball(points, self.start, self.epsilon, self.p), self.bounds)

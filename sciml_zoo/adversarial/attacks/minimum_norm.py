@@ -67,8 +67,9 @@ def minnorm_l2(
         generator: of the restarts.
 
     Returns:
-        The path through all points at which a gradient was taken, and the closest adversarial point as its end; where
-        none was found, the clean input.
+        The path of the search that found the closest adversarial point, through the points at which it took gradients;
+        its end is that point, or where none was found, the clean input. Searches that found nothing closer left no
+        trace on it, and count in its gradients.
     """
     return _Search(model, inputs, labels, targets, bounds, 2.0, patience, generator).run("minnorm_l2", budget)
 
@@ -111,15 +112,17 @@ class _Searches:
         radius: distance of the best adversarial point, which is then ``points``; infinite where there is none.
         classes: t.
         steps: taken so far.
+        node: of the recording, at which the last of them was taken.
     """
 
     points: Tensor
     radius: Tensor
     classes: Tensor
     steps: Tensor
+    node: Tensor
 
     def first(self, n: int) -> "_Searches":
-        return _Searches(*(one[:, :n].clone() for one in (self.points, self.radius, self.classes, self.steps)))
+        return _Searches(*(one[:, :n].clone() for one in vars(self).values()))
 
     def put(self, where: Tensor, other: "_Searches") -> None:
         """Replaces searches, bool [batch, places]."""
@@ -127,11 +130,12 @@ class _Searches:
         self.radius = torch.where(where, other.radius, self.radius)
         self.classes = torch.where(where, other.classes, self.classes)
         self.steps = torch.where(where, other.steps, self.steps)
+        self.node = torch.where(where, other.node, self.node)
 
     def take(self, places: Tensor) -> "_Searches":
         """Returns the searches at places [batch, m]."""
         rows = torch.arange(len(places), device=places.device)[:, None]
-        return _Searches(*(one[rows, places] for one in (self.points, self.radius, self.classes, self.steps)))
+        return _Searches(*(one[rows, places] for one in vars(self).values()))
 
 
 class _Search:
@@ -164,6 +168,7 @@ class _Search:
         self.best = self.start.clone()
         self.radius = torch.where(self.wrong, 0.0, torch.inf).to(self.start.dtype)
         self.classes = ranked[:, 0]
+        self.node = torch.zeros_like(labels)
 
     def run(self, name: str, budget: int) -> Path:
         check_budget(budget)
@@ -180,7 +185,8 @@ class _Search:
             if not bool(active.any()):
                 break
             for place in range(places):
-                track.add(torch.where(per_sample(active, self.best), running.points[:, place], self.best))
+                track.add(running.points[:, place], running.node[:, place])
+                running.node[:, place] = track.last
             used += places
             gain = self._advance(running, active)
             better = self._note(running)
@@ -194,8 +200,8 @@ class _Search:
             running.put(done, self._perturbed(running))
             running.put(done & worth, classes)
         end = onto_boundary(self.objective, self.start, self.best, self.bounds)
-        track.add(end)
-        return track.path(name, used, self.objective.margin(end) > 0)
+        track.add(end, self.node)
+        return track.route(name, used, self.objective.margin(end) > 0)
 
     def _scan(self, n: int) -> _Searches:
         """Returns a search of each of the n first classes after the step from the clean input, the closest first."""
@@ -204,7 +210,7 @@ class _Search:
         points = self.start[:, None].expand(*shape, *self.start.shape[1:]).clone()
         radius = self.radius.new_full(shape, math.inf)
         steps = torch.zeros(shape, dtype=torch.int64, device=points.device)
-        found = _Searches(points, radius, self.ranked[:, :n], steps)
+        found = _Searches(points, radius, self.ranked[:, :n], steps, steps.clone())
         self._advance(found, ~self.wrong)
         found = found.take(found.radius.argsort(dim=1, stable=True))
         self._note(found)
@@ -249,6 +255,7 @@ class _Search:
         self.best = torch.where(per_sample(closer, self.best), found.points[:, 0], self.best)
         self.classes = torch.where(closer, found.classes[:, 0], self.classes)
         self.radius = torch.where(closer, shortest[:, 0], self.radius)
+        self.node = torch.where(closer, found.node[:, 0], self.node)
         return better
 
     def _ended(self, searches: _Searches, gain: Tensor) -> Tensor:
@@ -259,9 +266,9 @@ class _Search:
     def _perturbed(self, searches: _Searches) -> _Searches:
         """Returns searches that begin near the best point, or near the latest where there is none."""
         shape = searches.radius.shape
-        anchor = torch.where(
-            _wide(self.radius.isfinite()[:, None], searches.points), self.best[:, None], searches.points
-        )
+        known = self.radius.isfinite()[:, None]
+        anchor = torch.where(_wide(known, searches.points), self.best[:, None], searches.points)
+        node = torch.where(known, self.node[:, None], searches.node)
         noise = normal(anchor.shape, anchor, self.generator)
         noise = noise / norms(noise.flatten(0, 1), self.p).reshape(*shape, *[1] * (anchor.dim() - 2))
         away = norms((anchor - self.start[:, None]).flatten(0, 1), self.p).reshape(shape)
@@ -272,7 +279,7 @@ class _Search:
         same = uniform(shape, away, self.generator) < 0.5
         classes = torch.where(same, self.classes[:, None], self.ranked.gather(1, other))
         points = into_box(anchor + _wide(size, noise) * noise, self.bounds)
-        return _Searches(points, torch.full_like(size, math.inf), classes, torch.zeros_like(searches.steps))
+        return _Searches(points, torch.full_like(size, math.inf), classes, torch.zeros_like(searches.steps), node)
 
 
 def _wide(values: Tensor, like: Tensor) -> Tensor:
