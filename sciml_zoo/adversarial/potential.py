@@ -38,14 +38,16 @@ def cross_entropy(outputs: Tensor, labels: Tensor | None) -> Tensor:
 class LossPotential:
     """Any torch model and loss over a batch of samples, each of which moves on its own.
 
-    A module is used in evaluation mode, in which samples do not act on each other, and without gradients of its
-    parameters: a copy, so that the caller's module stays as it is. Other callables are used as they are.
+    A module, or a method of one, is used in evaluation mode, in which samples do not act on each other, and without
+    gradients of its parameters: a copy, so that the caller's module stays as it is. Other callables are used as they
+    are.
 
     Args:
-        model: maps inputs [n, ...] to outputs: a classifier's logits [n, classes], or energies [n].
+        model: maps inputs [n, ...] to outputs: a classifier's logits [n, classes], the logits of a splice-site network
+            (its method ``from_one_hot``, of relaxed bases), or energies [n].
         labels: what the loss compares the outputs with, a row for each sample, [batch, ...]; None: nothing.
         loss: outputs and labels to a value for each sample, [n]; None: the outputs are the potential, such as energies
-            of molecules over the positions of their atoms.
+            over the positions of atoms (``sciml_zoo.potentials.ConfigurationEnergy``).
         dtype: of the model and the inputs; None: the model's.
         keep_mode: leave a module in training mode if it is in it, as an audit must.
 
@@ -67,13 +69,15 @@ class LossPotential:
         dtype: torch.dtype | None = None,
         keep_mode: bool = False,
     ) -> None:
-        if isinstance(model, nn.Module):
-            model = copy.deepcopy(model)
+        owner = getattr(model, "__self__", model)
+        if isinstance(owner, nn.Module):
+            owner = copy.deepcopy(owner)
             if not keep_mode:
-                model.eval()
-            model.requires_grad_(False)
+                owner.eval()
+            owner.requires_grad_(False)
             if dtype is not None:
-                model.to(dtype)
+                owner.to(dtype)
+            model = owner if isinstance(model, nn.Module) else getattr(owner, model.__name__)
         self.model = model
         self.labels = labels
         self.loss = loss

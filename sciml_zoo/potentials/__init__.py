@@ -15,6 +15,7 @@ from sciml_zoo._lazy import lazy_names
 
 if TYPE_CHECKING:
     from sciml_zoo.potentials.calculator import ZooCalculator
+    from sciml_zoo.potentials.configurations import ConfigurationEnergy
     from sciml_zoo.potentials.data import read_structures, to_graph
     from sciml_zoo.potentials.inference import evaluate, predict
     from sciml_zoo.potentials.model import GTOConfig, GTOPotential, RadialConfig, RadialPotential
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from sciml_zoo.potentials.showcase import demo
 
 __all__ = [
+    "ConfigurationEnergy",
     "GTOConfig",
     "GTOPotential",
     "RadialConfig",
@@ -38,6 +40,7 @@ __all__ = [
 
 _MODULES = {
     "calculator": ("ZooCalculator",),
+    "configurations": ("ConfigurationEnergy",),
     "data": ("read_structures", "to_graph"),
     "inference": ("evaluate", "predict"),
     "model": ("GTOConfig", "GTOPotential", "RadialConfig", "RadialPotential"),

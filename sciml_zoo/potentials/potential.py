@@ -138,6 +138,27 @@ class Potential(nn.Module, ABC):
             output["stress"] = 0.5 * (gradients[1] + gradients[1].mT) / volume
         return output if self.training else {name: value.detach() for name, value in output.items()}
 
+    def energies(
+        self, z: Tensor, pos: Tensor, edge_index: Tensor, edge_shift: Tensor, batch: Tensor, n_structures: int
+    ) -> Tensor:
+        """Computes energies alone, which carry the graph for derivatives with respect to the positions.
+
+        Args:
+            z: as for :meth:`forward`, like all tensors.
+            pos: positions [N, 3], Å.
+            edge_index: pairs [2, E].
+            edge_shift: cell translations [E, 3], Å.
+            batch: structure of every atom [N].
+            n_structures: G.
+
+        Returns:
+            eV, float64 [G].
+        """
+        vectors = pos[edge_index[0]] + edge_shift - pos[edge_index[1]]
+        species = self._species(z)
+        atomic = self.atomic_energies(species, vectors.to(self._dtype), edge_index)
+        return self._total(atomic, species, batch, n_structures)
+
     def _species(self, z: Tensor) -> Tensor:
         species = self.species_of[z]
         if not torch.compiler.is_compiling() and bool((species < 0).any()):
