@@ -1,6 +1,5 @@
 """The energy as a function of positions alone: the same atoms, elsewhere."""
 
-import torch
 from ase import Atoms
 from torch import Tensor, nn
 
