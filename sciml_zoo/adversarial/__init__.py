@@ -19,14 +19,17 @@ from sciml_zoo._lazy import lazy_names
 
 if TYPE_CHECKING:
     from sciml_zoo.adversarial.audits import Audit, audit
+    from sciml_zoo.adversarial.barrier_surveys import barrier_survey
     from sciml_zoo.adversarial.barriers import Barriers, barrier
     from sciml_zoo.adversarial.completeness import integrated_gradients
     from sciml_zoo.adversarial.data import LabelledImages, load_images
     from sciml_zoo.adversarial.inference import evaluate, predict
+    from sciml_zoo.adversarial.landscape import Landscape, Plane, slice_potential
     from sciml_zoo.adversarial.line_integral import Work, loops, random_paths, work
     from sciml_zoo.adversarial.model import DigitsCNN, DigitsCNNConfig
     from sciml_zoo.adversarial.path import Path, Recorder
     from sciml_zoo.adversarial.potential import LossPotential, cross_entropy
+    from sciml_zoo.adversarial.profile import energy_profile, force_profile
     from sciml_zoo.adversarial.recipe import prepare, recipe_type
     from sciml_zoo.adversarial.showcase import demo
     from sciml_zoo.adversarial.surveys import attacked, summary, survey
@@ -34,14 +37,17 @@ if TYPE_CHECKING:
 
 _MODULES = {
     "audits": ("Audit", "audit"),
+    "barrier_surveys": ("barrier_survey",),
     "barriers": ("Barriers", "barrier"),
     "completeness": ("integrated_gradients",),
     "data": ("LabelledImages", "load_images"),
     "inference": ("evaluate", "predict"),
+    "landscape": ("Landscape", "Plane", "slice_potential"),
     "line_integral": ("Work", "loops", "random_paths", "work"),
     "model": ("DigitsCNN", "DigitsCNNConfig"),
     "path": ("Path", "Recorder"),
     "potential": ("LossPotential", "cross_entropy"),
+    "profile": ("energy_profile", "force_profile"),
     "recipe": ("prepare", "recipe_type"),
     "showcase": ("demo",),
     "surveys": ("attacked", "summary", "survey"),
@@ -54,17 +60,22 @@ __all__ = [
     "DigitsCNN",
     "DigitsCNNConfig",
     "LabelledImages",
+    "Landscape",
     "LossPotential",
     "Path",
+    "Plane",
     "Recorder",
     "ValleyPotential",
     "Work",
     "attacked",
     "audit",
     "barrier",
+    "barrier_survey",
     "cross_entropy",
     "demo",
+    "energy_profile",
     "evaluate",
+    "force_profile",
     "integrated_gradients",
     "load_images",
     "loops",
@@ -72,6 +83,7 @@ __all__ = [
     "prepare",
     "random_paths",
     "recipe_type",
+    "slice_potential",
     "summary",
     "survey",
     "work",

@@ -1,16 +1,89 @@
-"""Barriers between many samples and their adversarial twins: a row for each sample."""
+"""Barriers between many samples and their adversarial twins: a row for each sample, and what there is to draw of it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from sciml_zoo.adversarial.barriers import barrier
+from sciml_zoo.adversarial.barriers import Barriers, barrier
+from sciml_zoo.adversarial.path import Path
 from sciml_zoo.adversarial.potential import LossPotential
 from sciml_zoo.adversarial.surveys import attacked
 from sciml_zoo.adversarial.valley import ValleyPotential
 from sciml_zoo.errors import InputError
 
-__all__ = ["barrier_survey"]
+__all__ = ["BarrierSurvey", "Pair", "barrier_survey"]
+
+# Pairs whose barriers are sought at once: few enough that progress shows.
+_BATCH = 25
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A clean input, its twin, and the ways between them; all of one sample.
+
+    Attributes:
+        potential: V of the pair.
+        attack: the attack's path, [nodes, 1, ...].
+        line: straight line between the two minima, [2, 1, ...]; None: there are no two.
+        path: minimum-energy path, [nodes, 1, ...]; None: none was found without a gap.
+        saddle: the highest on it, [...]; None: likewise.
+    """
+
+    potential: ValleyPotential
+    attack: Path
+    line: Path | None
+    path: Path | None
+    saddle: Tensor | None
+
+
+@dataclass(frozen=True)
+class BarrierSurvey:
+    """Barriers of many samples.
+
+    Attributes:
+        table: a row for each sample: ``sample, label, success`` (of the attack), ``distinct`` (whether both ends relax
+            to minima that differ), ``found`` (a refined saddle of first order connects them, no higher than the
+            straight line), ``forward`` and ``backward`` height of the barrier, ``line`` and ``attack`` (the highest
+            along the straight line and along the attack, above the clean side's minimum), ``loss_line, loss_attack,
+            loss_path`` (the climb of the cross-entropy), ``gradient_norm`` and ``negative`` eigenvalues at the saddle,
+            ``gradients``; NaN where there is no barrier.
+        attack: paths of the attack, float64 [nodes, n, ...].
+        barriers: of the samples, in batches of the same size but for the last, in order.
+        model: the classifier, in float64.
+        stiffness: k of the potential.
+    """
+
+    table: pd.DataFrame
+    attack: Path
+    barriers: tuple[Barriers, ...]
+    model: nn.Module
+    stiffness: float
+
+    def pair(self, sample: int) -> Pair:
+        """Returns what there is to draw of a sample, without another search.
+
+        Args:
+            sample: its number in the table.
+
+        Raises:
+            InputError: no such sample.
+        """
+        if not 0 <= sample < len(self.table):
+            raise InputError(f"sample {sample}: there are {len(self.table)}, numbered from 0")
+        attack = self.attack.select([sample])
+        potential = ValleyPotential(self.model, attack.start, attack.end, stiffness=self.stiffness)
+        batch, row = divmod(sample, len(self.barriers[0].distinct))
+        found = self.barriers[batch]
+        line = path = saddle = None
+        if found.distinct[row]:
+            line = Path.straight(found.start.points[row : row + 1], found.end.points[row : row + 1])
+        if found.connected[row]:
+            path, saddle = found.path.select([row]), found.saddles.points[row]
+        return Pair(potential, attack, line, path, saddle)
 
 
 def barrier_survey(
@@ -22,7 +95,9 @@ def barrier_survey(
     stiffness: float = 1.0,
     method: str = "band",
     seed: int = 0,
-) -> pd.DataFrame:
+    on_progress: Callable[[int, int], None] | None = None,
+    **options: Any,
+) -> BarrierSurvey:
     """Attacks samples in float64, and finds the barriers to their twins.
 
     Args:
@@ -33,32 +108,42 @@ def barrier_survey(
         stiffness: k of the potential V(x) = −log Σ p² + (k/2) ‖x − x_mid‖².
         method: of the first attempt: ``band`` or ``string``.
         seed: of the attack.
+        on_progress: called with the number of samples done, and their total.
+        **options: of the attack.
 
     Returns:
-        For each sample: ``sample, label, success`` (of the attack), ``distinct`` (whether both ends relax to minima
-        that differ), ``found`` (a refined saddle of first order connects them, no higher than the straight line),
-        ``forward`` and ``backward`` height of the barrier, ``line`` and ``attack`` (the highest along the straight line
-        and along the attack, above the clean side's minimum), ``loss_line, loss_attack, loss_path`` (the climb of the
-        cross-entropy), ``gradient_norm`` and ``negative`` eigenvalues at the saddle, ``gradients``; NaN where there is
-        no barrier.
+        The barriers. All samples are attacked at once, so that their twins do not depend on how barriers are batched.
 
     Raises:
-        InputError: a stiffness that is not positive, or what the attack or the barrier refuses.
+        InputError: no image, a stiffness that is not positive, or what the attack or the barrier refuses.
     """
+    if not len(images):
+        raise InputError("no image; give at least one")
     if stiffness <= 0:
         raise InputError(f"stiffness: {stiffness:g} is not positive")
-    loss = LossPotential(model, labels, dtype=torch.float64)
-    assert isinstance(loss.model, nn.Module)
-    path = attacked(loss.model, images.double(), labels, attack, seed=seed)
-    valley = ValleyPotential(loss.model, path.start, path.end, stiffness=stiffness)
-    found = barrier(valley, path.start, path.end, attack=path, loss=loss, method=method)
+    classifier = LossPotential(model, dtype=torch.float64).model
+    assert isinstance(classifier, nn.Module)
+    path = attacked(classifier, images.double(), labels, attack, seed=seed, **options)
+    found, tables = [], []
+    for rows in torch.arange(len(images), device=images.device).split(_BATCH):
+        part = path.select(rows)
+        valley = ValleyPotential(classifier, part.start, part.end, stiffness=stiffness)
+        loss = LossPotential(classifier, labels[rows], dtype=torch.float64)
+        found.append(barrier(valley, part.start, part.end, attack=part, loss=loss, method=method))
+        tables.append(_table(found[-1], rows, labels[rows], part.success))
+        if on_progress is not None:
+            on_progress(int(rows[-1]) + 1, len(images))
+    return BarrierSurvey(pd.concat(tables, ignore_index=True), path, tuple(found), classifier, stiffness)
+
+
+def _table(found: Barriers, samples: Tensor, labels: Tensor, success: Tensor | None) -> pd.DataFrame:
     climbs, loss_climbs, saddles = found.climbs, found.loss_climbs, found.saddles
     assert loss_climbs is not None
-    assert path.success is not None
+    assert success is not None
     columns = {
-        "sample": torch.arange(len(images)),
+        "sample": samples,
         "label": labels,
-        "success": path.success,
+        "success": success,
         "distinct": found.distinct,
         "found": found.found,
         "forward": found.forward,

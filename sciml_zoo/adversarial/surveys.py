@@ -8,13 +8,13 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from sciml_zoo.adversarial.attacks import ATTACKS, RANDOM
+from sciml_zoo.adversarial.attacks import ATTACKS, RANDOM, options_of
 from sciml_zoo.adversarial.line_integral import work
 from sciml_zoo.adversarial.path import Path
 from sciml_zoo.adversarial.potential import LossPotential
 from sciml_zoo.errors import InputError, nearest
 
-__all__ = ["COLUMNS", "attacked", "summary", "survey"]
+__all__ = ["COLUMNS", "attacked", "summary", "survey", "surveyed_path"]
 
 #: Columns of :func:`survey`.
 COLUMNS = (
@@ -53,10 +53,14 @@ def attacked(model: nn.Module, images: Tensor, labels: Tensor, attack: str, *, s
         The paths.
 
     Raises:
-        InputError: no such attack.
+        InputError: no such attack, or one that has no such option.
     """
     if attack not in ATTACKS:
         raise InputError(f"attack: no attack {attack!r}; {nearest(attack, ATTACKS)}")
+    known = options_of(attack)
+    for name in options:
+        if name not in known:
+            raise InputError(f"{name}: {attack} has no such option; it has {', '.join(known)}")
     if attack in RANDOM:
         options["generator"] = torch.Generator(images.device).manual_seed(seed)
     return ATTACKS[attack](model, images, labels, **options)
@@ -92,20 +96,17 @@ def survey(
     tables = []
     p = _NORMS.get(attack, 2.0)
     for start in range(0, len(images), _BATCH):
-        part = images[start : start + _BATCH].double()
         mine = labels[start : start + _BATCH]
-        potential = LossPotential(model, mine, dtype=torch.float64)
-        assert isinstance(potential.model, nn.Module)
-        path = attacked(potential.model, part, mine, attack, seed=seed + start // _BATCH, **options)
+        potential, path = _batch(model, images, labels, attack, seed, start // _BATCH, options)
         found = work(potential, path, tolerance=tolerance)
         columns = {
-            "sample": torch.arange(start, start + len(part)),
+            "sample": torch.arange(start, start + len(mine)),
             "label": mine,
             **{
                 name: getattr(found, name)
                 for name in ("work", "delta_loss", "closure", "error_estimate", "dissipation")
             },
-            "gradients": torch.full((len(part),), path.gradients),
+            "gradients": torch.full((len(mine),), path.gradients),
             "norm": path.norm(p),
             "success": path.success if path.success is not None else potential.outputs(path.end).argmax(1) != mine,
             "length": found.length,
@@ -115,8 +116,38 @@ def survey(
         }
         tables.append(pd.DataFrame({name: column.detach().cpu().numpy() for name, column in columns.items()}))
         if on_progress is not None:
-            on_progress(start + len(part), len(images))
+            on_progress(start + len(mine), len(images))
     return pd.concat(tables, ignore_index=True)
+
+
+def surveyed_path(
+    model: nn.Module, images: Tensor, labels: Tensor, attack: str, sample: int, *, seed: int = 0, **options: Any
+) -> Path:
+    """Returns the path that :func:`survey` took of one sample, float64 [nodes, 1, ...].
+
+    Args:
+        model: as for the survey, like all but the next.
+        images: clean, [n, ...].
+        labels: int64 [n].
+        attack: its name.
+        sample: of the images.
+        seed: of the first batch.
+        **options: of the attack.
+    """
+    batch, row = divmod(sample, _BATCH)
+    return _batch(model, images, labels, attack, seed, batch, options)[1].select([row])
+
+
+def _batch(
+    model: nn.Module, images: Tensor, labels: Tensor, attack: str, seed: int, batch: int, options: dict[str, Any]
+) -> tuple[LossPotential, Path]:
+    """Returns the loss of a batch of samples, and the paths of the attack on them."""
+    rows = slice(batch * _BATCH, (batch + 1) * _BATCH)
+    potential = LossPotential(model, labels[rows], dtype=torch.float64)
+    assert isinstance(potential.model, nn.Module)
+    return potential, attacked(
+        potential.model, images[rows].double(), labels[rows], attack, seed=seed + batch, **options
+    )
 
 
 def summary(table: pd.DataFrame) -> dict[str, float]:

@@ -2,7 +2,7 @@
 
 import argparse
 
-from sciml_zoo.cli.arguments import count, positive, whole
+from sciml_zoo.cli.arguments import count, file_ending_in, image_file, positive, whole
 from sciml_zoo.cli.output import add_json_option
 
 __all__ = ["ATTACKS", "add_parser"]
@@ -36,6 +36,7 @@ def _add_work(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
         "compare with the difference of the loss.",
     )
     _add_attack(verb)
+    _add_drawing(verb, "the work of all images, and force and landscape along one path", "fooled")
     verb.set_defaults(run=_work)
 
 
@@ -47,6 +48,7 @@ def _add_barrier(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -
         "and find the saddle between the two minima. The network must be smooth.",
     )
     _add_attack(verb)
+    _add_drawing(verb, "the landscape and the energy along the paths of one pair", "whose saddle was found")
     verb.add_argument("--stiffness", type=positive, default=1.0, metavar="K", help="k; default: 1")
     verb.add_argument("--method", choices=("band", "string"), default="band", help="default: %(default)s")
     verb.set_defaults(run=_barrier)
@@ -55,6 +57,10 @@ def _add_barrier(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -
 def _add_attack(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("weights", metavar="NAME", help="of a classifier, such as digits_cnn.standard_gelu")
     verb.add_argument("--attack", choices=ATTACKS, default="pgd_l2", help="default: %(default)s")
+    verb.add_argument("--epsilon", type=positive, metavar="R", help="radius of the ball, of attacks within one")
+    verb.add_argument("--steps", type=count, metavar="N", help="of each run, of attacks within a ball")
+    verb.add_argument("--restarts", type=count, metavar="N", help="runs from random points, of attacks within a ball")
+    verb.add_argument("--budget", type=count, metavar="N", help="gradients of each image, of attacks without a ball")
     verb.add_argument("--n", type=count, default=100, metavar="N", help="images, the first of the data; default: 100")
     verb.add_argument(
         "--data",
@@ -65,6 +71,16 @@ def _add_attack(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--seed", type=whole, default=0, metavar="S", help="of the attack's draws; default: 0")
     verb.add_argument("--device", default="auto", metavar="DEVICE", help="auto, cpu, cuda, …")
     add_json_option(verb)
+
+
+def _add_drawing(verb: argparse.ArgumentParser, what: str, first: str) -> None:
+    verb.add_argument(
+        "--table", type=file_ending_in(".csv"), metavar="FILE.csv", help="also write the rows of all images"
+    )
+    verb.add_argument("--figure", type=image_file, metavar="FILE", help=f"also draw {what}, to .png, .pdf or .svg")
+    verb.add_argument(
+        "--sample", type=whole, metavar="I", help=f"the image to draw, from 0; default: the first {first}"
+    )
 
 
 def _add_audit(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

@@ -2,22 +2,30 @@
 
 import argparse
 import importlib
+import math
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import pandas as pd
 import torch
 
 from sciml_zoo._rows import records
+from sciml_zoo.adversarial.attacks import options_of
+from sciml_zoo.adversarial.attacks.objective import margin
 from sciml_zoo.adversarial.audits import audit
-from sciml_zoo.adversarial.barrier_surveys import barrier_survey
+from sciml_zoo.adversarial.barrier_surveys import BarrierSurvey, barrier_survey
 from sciml_zoo.adversarial.data import load_images
 from sciml_zoo.adversarial.model import DigitsCNN
-from sciml_zoo.adversarial.surveys import summary, survey
-from sciml_zoo.cli.output import choose_device, plain_console, progress_bar, write_json
+from sciml_zoo.adversarial.potential import LossPotential, cross_entropy
+from sciml_zoo.adversarial.surveys import summary, survey, surveyed_path
+from sciml_zoo.cli.output import choose_device, plain_console, progress_bar, save_figure, write_json, write_whole
 from sciml_zoo.errors import InputError
 from sciml_zoo.zoo.resolve import load_model
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = ["audit_gradient", "find_barriers", "measure_work"]
 
@@ -29,8 +37,14 @@ _WORK = {
     "median_dissipation": "dissipation, median, nats",
     "attack_gradients": "gradients of the attack, each",
     "gradients_per_segment": "gradients of the integral, a segment",
-    "largest_relative_closure": "|W − ΔL| / max(|ΔL|, 0.001), largest",
+    "largest_relative_closure": "closure |W − ΔL| / max(|ΔL|, 0.001), largest",
+    "largest_relative_error_estimate": "error estimate of W, likewise, largest",
+    "tolerance": "tolerance of both",
 }
+#: Options of attacks that can be given.
+_OPTIONS = ("epsilon", "steps", "restarts", "budget")
+# Of the work, relative to max(|ΔL|, 0.001 nats).
+_TOLERANCE = 1e-9
 _BARRIER = {
     "samples": "images",
     "success": "share fooled",
@@ -56,12 +70,36 @@ def measure_work(args: argparse.Namespace) -> int:
     Raises:
         InputError: naming what is wrong with the weights, the images or the attack.
     """
+    _check_sample(args)
     model, images, labels = _classified(args)
     with progress_bar("attacking") as show:
-        table = survey(model, images, labels, args.attack, seed=args.seed, on_progress=show)
-    found = summary(table)
-    write_json(args.json, {**_asked(args), "summary": found, "samples": records(table)})
+        table = survey(
+            model,
+            images,
+            labels,
+            args.attack,
+            seed=args.seed,
+            tolerance=_TOLERANCE,
+            on_progress=show,
+            **_attack_options(args),
+        )
+    scale = table["delta_loss"].abs().clip(lower=1e-3)
+    open_ = int((~(table["closure"] / scale <= _TOLERANCE)).sum())
+    found = {
+        **summary(table),
+        "largest_relative_error_estimate": float((table["error_estimate"] / scale).max()),
+        "tolerance": _TOLERANCE,
+        "not_closed": open_,
+    }
+    figure = None if args.figure is None else _work_figure(args, model, images, labels, table)
+    _write(args, {}, found, table, figure)
     _show(found, _WORK)
+    if open_:
+        plain_console().print(
+            f"NOT CLOSED: on {open_} of {len(table)} paths |W − ΔL| is above the tolerance. Where it is also far above "
+            "the error estimate, the gradient is not that of the loss: see `sciml-zoo adversarial audit`",
+            soft_wrap=True,
+        )
     return 0
 
 
@@ -77,14 +115,18 @@ def find_barriers(args: argparse.Namespace) -> int:
     Raises:
         InputError: naming what is wrong with the weights, the images or the attack.
     """
+    _check_sample(args)
     model, images, labels = _classified(args)
     if model.config.activation == "relu":
         raise InputError(
             f"{args.weights}: a piecewise linear network has no smooth saddles; choose one with gelu or tanh"
         )
-    table = barrier_survey(
-        model, images, labels, args.attack, stiffness=args.stiffness, method=args.method, seed=args.seed
-    )
+    options = {"stiffness": args.stiffness, "method": args.method}
+    with progress_bar("finding barriers") as show:
+        barriers = barrier_survey(
+            model, images, labels, args.attack, seed=args.seed, on_progress=show, **options, **_attack_options(args)
+        )
+    table = barriers.table
     ended = table[table["found"]]
     found = {
         "samples": len(table),
@@ -94,10 +136,78 @@ def find_barriers(args: argparse.Namespace) -> int:
         **{f"median_{name}": float(ended[name].median()) for name in ("forward", "backward", "line", "attack")},
         "largest_gradient_norm": float(ended["gradient_norm"].max()),
     }
-    content = {**_asked(args), "stiffness": args.stiffness, "method": args.method, "summary": found}
-    write_json(args.json, {**content, "samples": records(table)})
+    figure = None if args.figure is None else _barrier_figure(args, barriers, labels)
+    _write(args, options, found, table, figure)
     _show(found, _BARRIER)
     return 0
+
+
+def _check_sample(args: argparse.Namespace) -> None:
+    if args.sample is None:
+        return
+    if args.figure is None:
+        raise InputError("--sample: names what to draw; give --figure FILE too")
+    if args.sample >= args.n:
+        raise InputError(f"--sample {args.sample}: --n {args.n} images are numbered from 0 to {args.n - 1}")
+
+
+def _write(
+    args: argparse.Namespace,
+    options: Mapping[str, Any],
+    found: Mapping[str, float],
+    table: pd.DataFrame,
+    figure: "Figure | None",
+) -> None:
+    known = {name: value if math.isfinite(value) else None for name, value in found.items()}  # JSON has no NaN
+    write_json(args.json, {**_asked(args), **options, "summary": known, "samples": records(table)})
+    if args.table is not None:
+        write_whole(args.table, table.to_csv(index=False))
+    if figure is not None:
+        save_figure(args.figure, figure)
+
+
+def _first(table: pd.DataFrame, *columns: str) -> int:
+    """Returns the first row of which some column is true: of the first column that has one, or else row 0."""
+    return next((int(table[name].argmax()) for name in columns if table[name].any()), 0)
+
+
+def _work_figure(
+    args: argparse.Namespace, model: DigitsCNN, images: torch.Tensor, labels: torch.Tensor, table: pd.DataFrame
+) -> "Figure":
+    from sciml_zoo.adversarial.figures import work_figure
+
+    sample = _first(table, "success") if args.sample is None else args.sample
+    path = surveyed_path(model, images, labels, args.attack, sample, seed=args.seed, **_attack_options(args))
+    potential, margins = (
+        LossPotential(model, labels[sample : sample + 1], loss=loss, dtype=torch.float64)
+        for loss in (cross_entropy, margin)
+    )
+    row = table.iloc[sample]
+    return work_figure(
+        table,
+        potential,
+        path,
+        margin=margins,
+        title=f"{args.weights}, {args.attack}, {len(table)} images",
+        sample_title=f"image {sample}, a {labels[sample]}, {'fooled' if row['success'] else 'not fooled'}: work "
+        f"{row['work']:.4g}, dissipation {row['dissipation']:.4g} nats",
+    )
+
+
+def _barrier_figure(args: argparse.Namespace, found: BarrierSurvey, labels: torch.Tensor) -> "Figure":
+    from sciml_zoo.adversarial.figures import barrier_figure
+
+    sample = _first(found.table, "found", "distinct", "success") if args.sample is None else args.sample
+    row, pair = found.table.iloc[sample], found.pair(sample)
+    margins = LossPotential(found.model, labels[sample : sample + 1], loss=margin, dtype=torch.float64)
+    if row["found"]:
+        outcome = f"barrier {row['forward']:.4g} nats"
+    elif pair.saddle is not None:
+        outcome = "saddle above the straight line's highest: not the lowest pass"
+    else:
+        outcome = "no saddle found" if row["distinct"] else "its ends do not relax to two minima: no barrier"
+    title = f"{args.weights}, {args.attack}, image {sample}, a {labels[sample]}: {outcome}"
+    return barrier_figure(pair, margin=margins, title=title)
 
 
 def _classified(args: argparse.Namespace) -> tuple[DigitsCNN, torch.Tensor, torch.Tensor]:
@@ -113,7 +223,23 @@ def _classified(args: argparse.Namespace) -> tuple[DigitsCNN, torch.Tensor, torc
 
 
 def _asked(args: argparse.Namespace) -> dict[str, Any]:
-    return {name: getattr(args, name) for name in ("weights", "data", "attack", "n", "seed")}
+    asked = {name: getattr(args, name) for name in ("weights", "data", "attack", "n", "seed")}
+    return {**asked, **_attack_options(args)}
+
+
+def _attack_options(args: argparse.Namespace) -> dict[str, Any]:
+    """Returns the options of the attack that were given.
+
+    Raises:
+        InputError: the attack has no such option.
+    """
+    known = options_of(args.attack)
+    given = {name: getattr(args, name) for name in _OPTIONS if getattr(args, name) is not None}
+    for name in given:
+        if name not in known:
+            others = ", ".join(f"--{each}" for each in _OPTIONS if each in known) or "none of them"
+            raise InputError(f"--{name}: {args.attack} has no such option; it takes {others}")
+    return given
 
 
 def audit_gradient(args: argparse.Namespace) -> int:
@@ -165,5 +291,5 @@ def _show(found: Mapping[str, float], words: Mapping[str, str]) -> None:
 
     table = Table(box=None, pad_edge=False, show_header=False)
     for name, text in words.items():
-        table.add_row(text, f"{found[name]:.4g}")
+        table.add_row(text, f"{found[name]:.4g}" if math.isfinite(found[name]) else "–")
     plain_console().print(table)

@@ -14,10 +14,9 @@ from sciml_zoo.cli.emissions_inputs import (
     kept_warnings,
     open_network,
     prepared_device,
-    save_figure,
     show_table,
 )
-from sciml_zoo.cli.output import plain_console, progress_bar, write_json
+from sciml_zoo.cli.output import plain_console, progress_bar, save_figure, write_json
 from sciml_zoo.emissions._checked_table import named
 from sciml_zoo.emissions.currencies import read_rates
 from sciml_zoo.emissions.drivers import Drivers, read_drivers

@@ -13,12 +13,10 @@ from sciml_zoo.cli.emissions_inputs import (
     kept_warnings,
     open_network,
     prepared_device,
-    save_figure,
     show_table,
     write_table,
-    write_whole,
 )
-from sciml_zoo.cli.output import plain_console, progress_bar, write_json
+from sciml_zoo.cli.output import plain_console, progress_bar, save_figure, write_json, write_whole
 from sciml_zoo.emissions.caveats import silent_companies, without_report
 from sciml_zoo.emissions.forecast import Forecast, spread
 from sciml_zoo.emissions.inference import forecast_panel

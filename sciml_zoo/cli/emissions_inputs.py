@@ -1,18 +1,16 @@
-"""What the verbs of ``sciml-zoo emissions`` read and write alike: panels, networks, warnings, tables, figures."""
+"""What the verbs of ``sciml-zoo emissions`` read and write alike: panels, networks, warnings, tables."""
 
 import argparse
 import contextlib
-import io
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 import torch
 
-from sciml_zoo._files import write_atomically
-from sciml_zoo.cli.output import choose_device, plain_console
+from sciml_zoo.cli.output import choose_device, plain_console, write_whole
 from sciml_zoo.emissions._table import csv_text
 from sciml_zoo.emissions.model import EmissionsForecaster
 from sciml_zoo.emissions.panel import Panel
@@ -20,18 +18,13 @@ from sciml_zoo.emissions.sources import open_panel
 from sciml_zoo.errors import InputError
 from sciml_zoo.zoo.resolve import load_model
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
 __all__ = [
     "checked_panel",
     "kept_warnings",
     "open_network",
     "prepared_device",
-    "save_figure",
     "show_table",
     "write_table",
-    "write_whole",
 ]
 
 _NAMED = 5
@@ -122,34 +115,6 @@ def write_table(path: Path, table: pd.DataFrame) -> None:
         table: its rows.
     """
     write_whole(path, csv_text(table))
-
-
-def write_whole(path: Path, content: bytes | str) -> None:
-    """Writes a file, wholly or not at all.
-
-    Args:
-        path: the file.
-        content: of it.
-
-    Raises:
-        InputError: it cannot be written.
-    """
-    try:
-        write_atomically(path, content)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written: {error.strerror}; choose another place") from error
-
-
-def save_figure(path: Path, figure: "Figure") -> None:
-    """Writes a figure, in the format that the file's ending names.
-
-    Args:
-        path: the file.
-        figure: what to write.
-    """
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format=path.suffix[1:], dpi=150)
-    write_whole(path, buffer.getvalue())
 
 
 def show_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -10,10 +10,9 @@ from sciml_zoo.cli.emissions_inputs import (
     kept_warnings,
     open_network,
     prepared_device,
-    save_figure,
     show_table,
 )
-from sciml_zoo.cli.output import write_json
+from sciml_zoo.cli.output import save_figure, write_json
 from sciml_zoo.emissions.caveats import warn_of_panel
 from sciml_zoo.emissions.drivers import read_drivers
 from sciml_zoo.emissions.holdings import read_targets

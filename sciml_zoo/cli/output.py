@@ -1,7 +1,8 @@
-"""What the verbs share: JSON files, progress bars, devices and ranks."""
+"""What the verbs share: files to write, progress bars, devices and ranks."""
 
 import argparse
 import contextlib
+import io
 import json
 import os
 import re
@@ -13,6 +14,7 @@ from sciml_zoo._files import write_atomically
 from sciml_zoo.errors import InputError
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
     from rich.console import Console
 
     from sciml_zoo.training.backend import Backend
@@ -24,7 +26,9 @@ __all__ = [
     "output_file",
     "plain_console",
     "progress_bar",
+    "save_figure",
     "write_json",
+    "write_whole",
 ]
 
 
@@ -73,6 +77,34 @@ def write_json(path: Path | None, content: Any) -> None:
         write_atomically(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
     except OSError as error:
         raise InputError(f"--json {path}: cannot be written: {error.strerror}") from error
+
+
+def write_whole(path: Path, content: bytes | str) -> None:
+    """Writes a file, wholly or not at all.
+
+    Args:
+        path: the file.
+        content: of it.
+
+    Raises:
+        InputError: it cannot be written.
+    """
+    try:
+        write_atomically(path, content)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written: {error.strerror}; choose another place") from error
+
+
+def save_figure(path: Path, figure: "Figure") -> None:
+    """Writes a figure, in the format that the file's ending names.
+
+    Args:
+        path: the file.
+        figure: what to write.
+    """
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format=path.suffix[1:], dpi=150)
+    write_whole(path, buffer.getvalue())
 
 
 def choose_device(name: str) -> str:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sciml_zoo.adversarial.surveys import COLUMNS, attacked, summary, survey
+from sciml_zoo.adversarial.surveys import COLUMNS, attacked, summary, survey, surveyed_path
 from sciml_zoo.errors import InputError
 
 from .networks import images, network
@@ -34,3 +34,14 @@ def test_an_unknown_attack_is_named():
     inputs, labels = images(1)
     with pytest.raises(InputError, match="did you mean 'pgd_l2'"):
         attacked(network(), inputs, labels, "pdg_l2")
+
+
+def test_the_path_that_is_drawn_is_that_of_the_survey_also_beyond_its_first_batch() -> None:
+    inputs, _ = images(102)
+    model = network()
+    labels = model(inputs).argmax(1)
+    table = survey(model, inputs, labels, "pgd_linf", seed=3)
+    for sample in (2, 101):
+        path = surveyed_path(model, inputs, labels, "pgd_linf", sample, seed=3)
+        assert path.points.shape[1] == 1
+        assert float(path.length()) == pytest.approx(table["length"][sample], rel=1e-12)

@@ -27,6 +27,7 @@ Example:
     True
 """
 
+import inspect
 from collections.abc import Callable
 
 from sciml_zoo.adversarial.attacks.carlini_wagner import cw_l2
@@ -46,6 +47,7 @@ __all__ = [
     "minnorm_l2",
     "minnorm_linf",
     "momentum",
+    "options_of",
     "pgd_l2",
     "pgd_linf",
 ]
@@ -65,3 +67,13 @@ ATTACKS: dict[str, Callable[..., Path]] = {
 
 #: Those that draw random numbers, from the ``generator`` that they take.
 RANDOM = frozenset({"pgd_l2", "pgd_linf", "momentum", "minnorm_l2", "minnorm_linf"})
+
+
+def options_of(attack: str) -> tuple[str, ...]:
+    """Returns the names of the options that an attack takes.
+
+    Args:
+        attack: its name.
+    """
+    parameters = inspect.signature(ATTACKS[attack]).parameters.values()
+    return tuple(parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY)
