@@ -34,6 +34,8 @@ COLUMNS = (
     "panels",
 )
 _BATCH = 100
+# Paths integrated at once: few enough that progress shows.
+_INTEGRATED = 10
 # The norm that an attack's size is given in; L2 for all others.
 _NORMS = {"pgd_linf": float("inf"), "fgsm": float("inf"), "momentum": float("inf"), "minnorm_linf": float("inf")}
 
@@ -96,27 +98,29 @@ def survey(
     tables = []
     p = _NORMS.get(attack, 2.0)
     for start in range(0, len(images), _BATCH):
-        mine = labels[start : start + _BATCH]
-        potential, path = _batch(model, images, labels, attack, seed, start // _BATCH, options)
-        found = work(potential, path, tolerance=tolerance)
-        columns = {
-            "sample": torch.arange(start, start + len(mine)),
-            "label": mine,
-            **{
-                name: getattr(found, name)
-                for name in ("work", "delta_loss", "closure", "error_estimate", "dissipation")
-            },
-            "gradients": torch.full((len(mine),), path.gradients),
-            "norm": path.norm(p),
-            "success": path.success if path.success is not None else potential.outputs(path.end).argmax(1) != mine,
-            "length": found.length,
-            "integration_gradients": found.gradients,
-            "segments": found.segments,
-            "panels": found.panels,
-        }
-        tables.append(pd.DataFrame({name: column.detach().cpu().numpy() for name, column in columns.items()}))
-        if on_progress is not None:
-            on_progress(start + len(mine), len(images))
+        network, path = _batch(model, images, labels, attack, seed, start // _BATCH, options)
+        for rows in torch.arange(path.points.shape[1], device=images.device).split(_INTEGRATED):
+            part, mine = path.select(rows), labels[start + rows]
+            found = work(LossPotential(network, mine, dtype=torch.float64), part, tolerance=tolerance)
+            assert part.success is not None
+            columns = {
+                "sample": start + rows,
+                "label": mine,
+                **{
+                    name: getattr(found, name)
+                    for name in ("work", "delta_loss", "closure", "error_estimate", "dissipation")
+                },
+                "gradients": torch.full((len(mine),), part.gradients),
+                "norm": part.norm(p),
+                "success": part.success,
+                "length": found.length,
+                "integration_gradients": found.gradients,
+                "segments": found.segments,
+                "panels": found.panels,
+            }
+            tables.append(pd.DataFrame({name: column.detach().cpu().numpy() for name, column in columns.items()}))
+            if on_progress is not None:
+                on_progress(len(mine) + int(start + rows[0]), len(images))
     return pd.concat(tables, ignore_index=True)
 
 
@@ -140,14 +144,12 @@ def surveyed_path(
 
 def _batch(
     model: nn.Module, images: Tensor, labels: Tensor, attack: str, seed: int, batch: int, options: dict[str, Any]
-) -> tuple[LossPotential, Path]:
-    """Returns the loss of a batch of samples, and the paths of the attack on them."""
+) -> tuple[nn.Module, Path]:
+    """Returns the network in float64, and the paths of the attack on a batch of samples."""
     rows = slice(batch * _BATCH, (batch + 1) * _BATCH)
-    potential = LossPotential(model, labels[rows], dtype=torch.float64)
-    assert isinstance(potential.model, nn.Module)
-    return potential, attacked(
-        potential.model, images[rows].double(), labels[rows], attack, seed=seed + batch, **options
-    )
+    network = LossPotential(model, dtype=torch.float64).model
+    assert isinstance(network, nn.Module)
+    return network, attacked(network, images[rows].double(), labels[rows], attack, seed=seed + batch, **options)
 
 
 def summary(table: pd.DataFrame) -> dict[str, float]:
