@@ -35,6 +35,10 @@ BENCHMARKS = (
     ("benchmarks.adversarial.completeness", False),
     ("benchmarks.adversarial.saddles", False),
     ("benchmarks.adversarial.minimum_norm", False),
+    ("benchmarks.adversarial.detector", False),
+    ("benchmarks.adversarial.recorders", False),
+    ("benchmarks.adversarial.cost", False),
+    ("benchmarks.adversarial.robustness", False),
 )
 
 

@@ -23,6 +23,8 @@ import torch
 from foolbox import attacks
 from torch import Tensor, nn
 
+from benchmarks.adversarial._peers_program import Program
+
 BOUNDS = (0.0, 1.0)
 #: Gradients that foolbox's DeepFool computes in a step, of the ten classes of the digits.
 DEEPFOOL_GRADIENTS = 9
@@ -137,11 +139,8 @@ def main() -> None:
     torch.set_num_threads(1)
     with np.load(arguments.images) as data:
         images, labels = torch.from_numpy(data["images"]), torch.from_numpy(data["labels"])
-    network = torch.export.load(arguments.model).module()
-    for parameter in network.parameters():
-        parameter.requires_grad_(False)
-    counter = Counter(network)
-    model = foolbox.PyTorchModel(_Evaluated(counter), bounds=BOUNDS, device="cpu")
+    counter = Counter(Program(arguments.model))
+    model = foolbox.PyTorchModel(counter.eval(), bounds=BOUNDS, device="cpu")
     written: dict[str, Any] = {"version": version("foolbox")}
     for name, attack in (l2_attacks if arguments.norm == "l2" else linf_attacks)(arguments.budget):
         if arguments.only and name.split("|")[0] not in arguments.only:
@@ -153,15 +152,6 @@ def main() -> None:
         written[f"{name}|seconds"] = time.perf_counter() - begun
         written[f"{name}|gradients"] = math.ceil(counter.gradients / len(images))
     np.savez(arguments.out, **written)
-
-
-class _Evaluated(nn.Module):
-    """An exported program is in evaluation mode and refuses to be told so, as foolbox does."""
-
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        self.training = False
-        self.forward = model.forward
 
 
 if __name__ == "__main__":

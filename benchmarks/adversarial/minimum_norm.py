@@ -3,21 +3,18 @@
     python -m benchmarks.adversarial.minimum_norm [--weights …] [--budgets 100 1000] [--only ATTACK …] [--seed 0]
 
 The first 300 test digits, the four shipped networks, float32, one thread. Foolbox runs in
-``benchmarks/.venv-adversarial`` (made if it is missing) as ``_peers_minimum_norm.py`` says. What an attack returns is
-judged here: wrong by the network's outputs, norm in float64, infinite where the class did not change; the median is
-over all images. The gradients that each attack computed are counted per image. Of an attack with several settings the
-best is shown, and all count. ``--only`` runs some attacks of foolbox and keeps the other rows of an earlier run:
-Brendel–Bethge solves a problem for each image in each step, and takes longer than all others together.
+``benchmarks/.venv-adversarial`` (made if it is missing or out of date) as ``_peers_minimum_norm.py`` says. What an
+attack returns is judged here: wrong by the network's outputs, norm in float64, infinite where the class did not change;
+the median is over all images. The gradients that each attack computed are counted per image. Of an attack with several
+settings the best is shown, and all count. ``--only`` runs some attacks of foolbox and keeps the other rows of an
+earlier run: Brendel–Bethge solves a problem for each image in each step, and takes longer than all others together.
 """
 
 import argparse
 import json
 import math
-import os
-import subprocess
 import tempfile
 import time
-import venv
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +23,11 @@ import torch
 from torch import Tensor, nn
 
 import sciml_zoo as sz
+from benchmarks.adversarial._environment import export, run_peer
 from benchmarks.adversarial._results import RESULTS, machine, write_results
 from sciml_zoo.adversarial import LabelledImages, load_images
 from sciml_zoo.adversarial.attacks import minnorm_l2, minnorm_linf
 
-ROOT = Path(__file__).parents[2]
-ENVIRONMENT = ROOT / "benchmarks" / ".venv-adversarial"
-ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
 WEIGHTS = tuple(f"digits_cnn.{kind}_{act}" for kind in ("standard", "adversarial") for act in ("gelu", "relu"))
 NORMS = {"l2": (minnorm_l2, 2.0), "linf": (minnorm_linf, math.inf)}
 OURS = "sciml_zoo"
@@ -40,16 +35,6 @@ IMAGES = 300
 KEYS = ("weights", "norm", "budget", "attack", "setting")
 
 Row = dict[str, Any]
-
-
-def peers_python() -> Path:
-    """Returns the interpreter of the peers' environment, which is made first where it is missing."""
-    python = ENVIRONMENT / "bin" / "python"
-    if not python.exists():
-        venv.create(ENVIRONMENT, with_pip=True)
-        wanted = ["-r", str(Path(__file__).with_name("peers.txt")), "-c", str(ROOT / "constraints.txt")]
-        subprocess.run([python, "-m", "pip", "install", "-q", *wanted], check=True)
-    return python
 
 
 def judged(model: nn.Module, digits: LabelledImages, found: Tensor, norm: str) -> Row:
@@ -87,13 +72,10 @@ def peers(
     assert digits.labels is not None
     with tempfile.TemporaryDirectory() as folder:
         program, images, out = (Path(folder) / name for name in ("model.pt2", "images.npz", "out.npz"))
-        dynamic = ({0: torch.export.Dim("batch", min=1)},)
-        torch.export.save(torch.export.export(model, (digits.images,), dynamic_shapes=dynamic), program)
+        export(model, digits.images, program)
         np.savez(images, images=digits.images.numpy(), labels=digits.labels.numpy())
-        script = Path(__file__).with_name("_peers_minimum_norm.py")
         options = ["--norm", norm, "--budget", str(budget), "--seed", str(seed), "--only", *only]
-        command = [peers_python(), "-W", "ignore", script, program, images, out, *options]
-        subprocess.run(command, check=True, env={**os.environ, **ONE_THREAD})
+        run_peer("_peers_minimum_norm.py", program, images, out, *options)
         rows = []
         with np.load(out) as found:
             for name in (name for name in found.files if name.count("|") == 1):

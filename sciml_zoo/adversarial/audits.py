@@ -4,7 +4,12 @@ A gradient field is a potential's only if its work along any path is the potenti
 quantises or randomises the gradient breaks this, and hides from gradient attacks without being robust (Athalye,
 Carlini & Wagner, "Obfuscated gradients give a false sense of security", 2018). The audit takes the model's mode as it
 is, in a copy and in float64, and integrates along straight lines: in random directions, along the gradient, and between
-samples.
+samples, until one does not close. Where a quadrature does not converge, as with kinks, lines are sampled instead:
+
+==========================================  ====================================================================
+W ≈ Σ_k (f(s_k) + f(t_k)) / 2N              f = dV/dt; s_k, t_k drawn in the k-th of N equal strata of the line
+σ² ≤ Σ_i (f_i+1 − f_i)² / 4N²               over all points in order: a kink is seen between two of them; W has no bias
+==========================================  ====================================================================
 """
 
 from collections.abc import Callable
@@ -17,18 +22,26 @@ from torch import Tensor
 from sciml_zoo.adversarial.line_integral import work
 from sciml_zoo.adversarial.path import Path
 from sciml_zoo.adversarial.potential import Loss, LossPotential, cross_entropy
+from sciml_zoo.adversarial.segments import Segments
 from sciml_zoo.errors import InputError
 
 __all__ = ["Audit", "audit"]
 
-# Of max(|ΔV|, ∫ ‖∇V‖ ds): what rounding and kinks leave, by dtype.
+# Of max(|ΔV|, ∫ ‖∇V‖ ds): what is not looked into, by the precision in which the model computes.
 _TOLERANCE = {torch.float64: 1e-4, torch.float32: 1e-2}
-# The quadrature's own error estimate counts so often beside it.
-_ERRORS = 3.0
+# Of the precision's epsilon: what rounding leaves in a value of about 1.
+_ROUNDING = 100.0
+# The quadrature's own error estimate, and the standard deviation of samples, count so often beside it.
+_ERRORS, _DEVIATIONS = 3.0, 5.0
+# A closure of so many tolerances needs no sampling to confirm it; of so many, confirmed, no further lines.
+_CLEAR, _ENOUGH = 100.0, 10.0
 _SCALES = (0.1, 1.0)
-_HALVINGS = 8
-# Samples that act on each other are integrated together, where kinks cannot be cut out: fewer, and less closely.
-_COUPLED_SAMPLES, _COUPLED_TOLERANCE, _COUPLED_HALVINGS = 4, 1e-3, 6
+_HALVINGS = 2
+# Lines that do not close at first are sampled again, more densely.
+_STRATA = (128, 1024)
+_TOGETHER = 1024
+# Samples that act on each other are integrated together: fewer of them.
+_COUPLED_SAMPLES = 4
 
 
 @dataclass(frozen=True)
@@ -38,8 +51,8 @@ class Audit:
     Attributes:
         honest: whether it is that of the loss.
         reason: in words, and why it matters.
-        closure: the largest |W − ΔV| found, as a part of max(|ΔV|, ∫ ‖∇V‖ ds) of its line.
-        tolerance: what is still taken for rounding.
+        closure: the largest |W − ΔV| found beyond the integral's own error, as a part of max(|ΔV|, ∫ ‖∇V‖ ds).
+        tolerance: what is not looked into.
         margin: closure / tolerance: below 1 for an honest gradient.
         worst: the kind of line of the largest closure.
         repeated: the largest difference between two evaluations of the same inputs, relative.
@@ -93,27 +106,29 @@ def audit(
         raise InputError("the inputs must be at least one sample of finite floating numbers")
     inputs, labels = inputs[:samples].detach(), None if labels is None else labels[:samples]
     potential, inputs = _prepared(model, inputs, labels, loss)
-    tolerance = _TOLERANCE[inputs.dtype]
     with torch.random.fork_rng():
         torch.manual_seed(seed)
+        precision = _precision(potential, inputs)
+        tolerance = _TOLERANCE[precision]
         repeated = _repeated(potential, inputs)
         if repeated > tolerance:
             return _verdict(repeated, "evaluations", tolerance, repeated, False, 0, potential.gradients)
         coupled = _coupled(potential, inputs) > tolerance
-        halvings = _HALVINGS
         if coupled:
             inputs, labels = inputs[:_COUPLED_SAMPLES], None if labels is None else labels[:_COUPLED_SAMPLES]
             potential, inputs = _prepared(model, inputs, labels, loss)
-            tolerance, halvings = max(tolerance, _COUPLED_TOLERANCE), _COUPLED_HALVINGS
         lines = _lines(potential, inputs)
-        count = sum(path.points.shape[1] for path in lines.values())
         if coupled:
             lines = {kind: Path(path.points[:, None], kind) for kind, path in lines.items()}
             potential = _Whole(potential)
-        found = {kind: _closure(potential, path, tolerance, halvings) for kind, path in lines.items()}
+        found: dict[str, float] = {}
+        for kind, path in lines.items():
+            found[kind] = _closure(potential, path, tolerance, torch.finfo(precision).eps)
+            if found[kind] > _ENOUGH * tolerance:
+                break
     worst = max(found, key=found.__getitem__)
     gradients = potential.gradients * (len(inputs) if coupled else 1)
-    return _verdict(found[worst], worst, tolerance, repeated, coupled, count, gradients)
+    return _verdict(found[worst], worst, tolerance, repeated, coupled, len(found) * len(inputs), gradients)
 
 
 def _prepared(
@@ -146,6 +161,13 @@ def _each(loss: Loss | None) -> Loss | None:
         return value.reshape(len(outputs))
 
     return each
+
+
+def _precision(potential: LossPotential, inputs: Tensor) -> torch.dtype:
+    """Returns float32 where no digit of the gradient is beyond it: a model may compute in less than it is given."""
+    gradient = potential.value_and_gradient(inputs)[1]
+    single = gradient.to(torch.float32)
+    return torch.float32 if single.any() and bool((single.to(gradient.dtype) == gradient).all()) else inputs.dtype
 
 
 def _repeated(potential: LossPotential, inputs: Tensor) -> float:
@@ -184,12 +206,52 @@ def _lines(potential: LossPotential, inputs: Tensor) -> dict[str, Path]:
     return lines
 
 
-def _closure(potential: LossPotential, path: Path, tolerance: float, halvings: int) -> float:
-    """Returns the largest closure beyond the quadrature's error, as a part of what there was to integrate."""
-    found = work(potential, path, tolerance=tolerance / 10, max_halvings=halvings)
-    size = torch.maximum(found.delta_loss.abs(), found.dissipation + found.delta_loss.abs())
-    beyond = (found.closure - _ERRORS * found.error_estimate).clamp(min=0)
-    return float((beyond / size.clamp(min=1e-9)).amax())
+def _closure(potential: LossPotential, path: Path, tolerance: float, epsilon: float) -> float:
+    """Returns the largest closure beyond the integrals' errors, as a part of what there was to integrate."""
+    segments = Segments(potential, path)
+    ends = torch.stack([potential.value(path.start), potential.value(path.end)]).double()
+    delta = ends[1] - ends[0]
+    rounding = _ROUNDING * epsilon * (1 + ends.abs().amax(0))
+    beyond, unsettled = torch.zeros_like(delta), torch.ones_like(delta, dtype=torch.bool)
+    if not segments.units:
+        found = work(potential, path, tolerance=tolerance / 10, max_halvings=_HALVINGS)
+        size = (found.dissipation + delta.abs()).maximum(delta.abs())
+        error = _ERRORS * found.error_estimate + rounding
+        beyond = _part(found.closure - error, size, rounding)
+        unsettled = (beyond <= _CLEAR * tolerance) & (found.closure + error > tolerance * size + 2 * rounding)
+    for strata in _STRATA:
+        if not unsettled.any() or (beyond > _CLEAR * tolerance)[~unsettled].any():
+            break
+        total, deviation, effort = _sampled(segments, unsettled, strata)
+        size = effort.maximum(delta.abs())
+        beyond[unsettled] = _part((total - delta).abs() - _DEVIATIONS * deviation - rounding, size, rounding)[unsettled]
+        unsettled = unsettled & (beyond > tolerance)
+    return float(beyond.amax())
+
+
+def _part(excess: Tensor, size: Tensor, rounding: Tensor) -> Tensor:
+    return excess.clamp(min=0) / size.maximum(rounding)
+
+
+def _sampled(segments: Segments, which: Tensor, strata: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Returns the work along lines, its standard deviation, and ∫ ‖∇V‖ ds, all [batch]; zero where not asked for.
+
+    Args:
+        segments: of the lines, one each at most.
+        which: lines, bool [batch].
+        strata: two points in each.
+    """
+    total, variance, effort = (torch.zeros(which.shape, dtype=torch.float64, device=which.device) for _ in range(3))
+    for segment in which[segments.row].nonzero()[:, 0].tolist():
+        drawn = torch.rand(strata, 2, dtype=torch.float64).to(which.device)
+        place = ((torch.arange(strata, device=which.device)[:, None] + drawn.sort(1).values) / strata).flatten()
+        parts = [segments.forces(torch.full_like(at, segment, dtype=torch.int64), at) for at in place.split(_TOGETHER)]
+        along = torch.cat([part[0] for part in parts])
+        row = segments.row[segment]
+        total[row] = along.mean()
+        variance[row] = along.diff().square().sum() / (2 * strata) ** 2
+        effort[row] = torch.cat([part[1] for part in parts]).mean()
+    return total, variance.sqrt(), effort
 
 
 class _Whole(LossPotential):
@@ -219,7 +281,7 @@ def _verdict(
         )
     else:
         reason = (
-            f"on {lines} lines the work closes with the loss to {closure:.2g} of what there is to integrate: the "
-            "gradient is that of the loss (which alone does not make the model robust)"
+            f"on {lines} lines the work closes with the loss, to {closure:.2g} of what there is to integrate beyond "
+            "the integral's own error: the gradient is that of the loss (which alone does not make the model robust)"
         )
     return Audit(margin <= 1, reason, closure, tolerance, margin, worst, repeated, coupled, lines, gradients)

@@ -99,6 +99,7 @@ class Recorder(nn.Module):
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
         self.model = model
+        self.training = model.training
         self._seen: list[Tensor] = []
 
     def forward(self, inputs: Tensor) -> Tensor:

@@ -18,10 +18,15 @@ from sciml_zoo.errors import InputError
 __all__ = ["LossPotential", "cross_entropy"]
 
 Loss = Callable[[Tensor, Tensor | None], Tensor]
+# From here on log(1 + exp(x)) is x, also in float64.
+_LARGE = 40.0
 
 
 def cross_entropy(outputs: Tensor, labels: Tensor | None) -> Tensor:
     """Returns the cross-entropy of each sample, [n].
+
+    Value and gradient keep their relative accuracy where the network is sure: log(1 + Σ_{c≠y} exp(z_c − z_y)) has no
+    difference of nearly equal numbers in it, as the textbook's logsumexp(z) − z_y and its gradient p_y − 1 have.
 
     Args:
         outputs: logits, [n, classes].
@@ -32,7 +37,10 @@ def cross_entropy(outputs: Tensor, labels: Tensor | None) -> Tensor:
     """
     if labels is None:
         raise InputError("the cross-entropy needs labels; give them, or another loss")
-    return F.cross_entropy(outputs, labels, reduction="none")
+    if outputs.dim() != 2 or labels.dim() != 1 or outputs.shape[1] < 2:
+        return F.cross_entropy(outputs, labels, reduction="none")
+    ahead = (outputs - outputs.gather(1, labels[:, None])).scatter(1, labels[:, None], -torch.inf)
+    return F.softplus(ahead.logsumexp(1), threshold=_LARGE)
 
 
 class LossPotential:

@@ -2,10 +2,11 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from sciml_zoo.adversarial.path import Recorder
-from sciml_zoo.adversarial.potential import LossPotential
+from sciml_zoo.adversarial.potential import LossPotential, cross_entropy
 from sciml_zoo.errors import InputError
 
 from .networks import images, network
@@ -63,3 +64,20 @@ def test_a_foreign_attack_becomes_a_path():
     recorder(moved[:2].detach().requires_grad_())
     with pytest.raises(InputError, match="keep the batch together"):
         recorder.path(inputs, moved)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_cross_entropy_is_torchs_and_exact_where_that_rounds(dtype):
+    logits = (20 * torch.randn(50, 4, generator=torch.Generator().manual_seed(0))).to(dtype).requires_grad_()
+    labels = torch.arange(50) % 4
+    ours, theirs = cross_entropy(logits, labels), F.cross_entropy(logits, labels, reduction="none")
+    torch.testing.assert_close(ours, theirs)
+    (one,), (other,) = (torch.autograd.grad(loss.sum(), logits) for loss in (ours, theirs))
+    torch.testing.assert_close(one, other)
+    sure = torch.tensor([[60.0, 0.0, -5.0]], dtype=dtype, requires_grad=True)
+    loss = cross_entropy(sure, torch.tensor([0]))
+    (gradient,) = torch.autograd.grad(loss.sum(), sure)
+    expected = torch.tensor([60.0, 65.0], dtype=torch.float64).neg().exp()
+    torch.testing.assert_close(gradient[0, 1:].double(), expected, rtol=1e-5, atol=0)
+    torch.testing.assert_close(-gradient[0, 0].double(), expected.sum(), rtol=1e-5, atol=0)
+    torch.testing.assert_close(loss[0].double(), expected.sum(), rtol=1e-5, atol=0)
