@@ -80,16 +80,25 @@ class _Sums:
 
 
 def work(
-    potential: LossPotential, path: Path, *, tolerance: float = 1e-9, floor: float = 1e-3, max_halvings: int = 30
+    potential: LossPotential,
+    path: Path,
+    *,
+    tolerance: float = 1e-9,
+    floor: float = 1e-3,
+    max_halvings: int = 30,
+    max_gradients: int = 300_000,
 ) -> Work:
     """Integrates the gradient along paths.
 
     Args:
-        potential: over the paths' samples; in float64, for closures far below 1e-6.
+        potential: over the paths' samples; in float64, for closures far below 1e-6. In float32 the integral stops at
+            that precision, whatever the tolerance.
         path: the paths.
         tolerance: of each path's work, relative to max(|ΔV|, ``floor``).
         floor: of |ΔV|, in the loss's unit.
         max_halvings: of an interval whose integral does not converge.
+        max_gradients: of each path; when it has had so many, its intervals are not halved any more, and its error
+            estimate says what that leaves. Only gradients that are noise need more.
 
     Returns:
         The work, with what it cost. Where the gradient is not that of the potential, the closure is far above the error
@@ -116,7 +125,8 @@ def work(
     for halving in range(max_halvings + 1):
         if not len(panels):
             break
-        unfinished = _integrate(segments, panels, allowed, length, sums, last=halving == max_halvings)
+        ended = (sums.gradients >= max_gradients) | (halving == max_halvings)
+        unfinished = _integrate(segments, panels, allowed, length, sums, ended)
         halved = unfinished.halves()
         panels = segments.cut(halved) if halving < _SEARCHED else halved
     return Work(
@@ -136,9 +146,9 @@ def work(
 
 
 def _integrate(
-    segments: Segments, panels: Panels, allowed: Tensor, length: Tensor, sums: _Sums, *, last: bool
+    segments: Segments, panels: Panels, allowed: Tensor, length: Tensor, sums: _Sums, ended: Tensor
 ) -> Panels:
-    """Returns the panels that do not converge, none in the last round; the others are added to the sums."""
+    """Returns the panels that do not converge, none of samples that have ended; the others are added to the sums."""
     along = allowed.new_empty(len(panels), 0)
     norms = along
     for size in SIZES[1:]:
@@ -152,10 +162,10 @@ def _integrate(
         norms = torch.cat([norms, norm.view(len(panels), -1) * width[:, None]], 1)
         integral, error = rule_error(along, size)
         share = width * segments.length[panels.segment] / length[rows]
-        rounding = 50 * torch.finfo(torch.float64).eps * along.abs().amax(1)
+        rounding = 50 * torch.finfo(segments.dtype).eps * norms.amax(1)
         done = error <= torch.maximum(allowed[rows] * share, rounding)
         if size == SIZES[-1]:
-            done |= (width <= _SHORTEST) | last
+            done |= (width <= _SHORTEST) | ended[rows]
         effort = norms @ weights(size, device=norms.device)
         sums.add(rows[done], integral[done], effort[done], error[done])
         panels, along, norms = panels.select(~done), along[~done], norms[~done]

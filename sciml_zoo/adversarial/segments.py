@@ -134,6 +134,11 @@ class Segments:
         return torch.cat(found) if found else self.length.new_empty(0, 0)
 
     @property
+    def dtype(self) -> torch.dtype:
+        """In which points, and so gradients, are computed."""
+        return self._step.dtype
+
+    @property
     def units(self) -> int:
         """How many units of the network switch."""
         if self._units is None:

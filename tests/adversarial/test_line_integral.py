@@ -96,3 +96,22 @@ def test_what_is_not_finite_or_not_a_tolerance_is_refused():
     bad[3] = torch.nan
     with pytest.raises(InputError, match="sample 3"):
         work(potential, Path.straight(start, bad))
+
+
+def test_single_precision_and_noise_end():
+    inputs, labels = images(4)
+    inputs = inputs.float()
+    moved = (inputs + 0.3 * torch.randn(inputs.shape, generator=torch.Generator().manual_seed(0))).clamp(0, 1)
+    for activation in (nn.GELU, nn.ReLU):
+        single = work(LossPotential(network(activation).float(), labels), Path.straight(inputs, moved))
+        assert (single.relative_closure < 1e-4).all()
+        assert (single.gradients < 20_000).all()
+    noise = torch.Generator().manual_seed(1)
+    smooth = network(nn.GELU)
+
+    def noisy(x):
+        return smooth(x + 0.01 * torch.randn(x.shape, generator=noise, dtype=x.dtype))
+
+    found = work(LossPotential(noisy, labels), Path.straight(inputs.double(), moved.double()), max_gradients=5_000)
+    assert (found.gradients < 20_000).all()
+    assert (found.error_estimate > found.tolerance).any()
