@@ -42,6 +42,8 @@ _FAR = 1e30
 
 # Places that differ by less are one; a bracket this much wider than a kink is known to hold nothing else.
 _CLOSE = 1e-12
+# A bracket whose first kink is predicted within this part of it is halved.
+_CREEPING = 1e-3
 _MOST_SPLITS = 400
 
 
@@ -111,7 +113,8 @@ def locate_kinks(switches: Switches, lines: Tensor, low: Tensor, high: Tensor) -
     at: list[Tensor] = []
     of: list[Tensor] = []
     for _ in range(_MOST_SPLITS):
-        flips = (left > 0) != (right > 0)
+        # A unit that is zero on a stretch, as the difference of two rectified ones, bends where those do.
+        flips = (left > 0) & (right < 0) | (left < 0) & (right > 0)
         open_ = flips.any(1) & (high - low > _CLOSE)
         if not open_.any():
             break
@@ -128,7 +131,8 @@ def locate_kinks(switches: Switches, lines: Tensor, low: Tensor, high: Tensor) -
         if not len(lines):
             break
         # Just beyond the first kink; the left part then ends there, and is done if it holds no other.
-        middle = first + _CLOSE
+        # Where that is next to the bracket's beginning, units that bend in turn may make every prediction fall short.
+        middle = torch.where(first - low < _CREEPING * (high - low), (low + high) / 2, first + _CLOSE)
         between = switches(lines, middle)
         lines, low, high = torch.cat([lines, lines]), torch.cat([low, middle]), torch.cat([middle, high])
         left, right = torch.cat([left, between]), torch.cat([between, right])

@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from sciml_zoo.adversarial.kinks import locate_kinks, recorded_switches
+from sciml_zoo.adversarial.line_integral import work
 from sciml_zoo.adversarial.path import Path
 from sciml_zoo.adversarial.potential import LossPotential
 from sciml_zoo.adversarial.segments import Segments
@@ -61,3 +62,16 @@ def test_switches_of_all_kinds_are_recorded():
     assert [layer.shape[1] for layer in layers] == [5] * 6
     torch.testing.assert_close(layers[2], x - 0.5)
     torch.testing.assert_close(layers[3], 2 * x)
+
+
+def test_pools_of_rectified_units_are_cut_quickly():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(8 * 49, 4)).double()
+    start = torch.rand(2, 3, 16, 16, dtype=torch.float64)
+    end = (start + 0.05 * torch.randn(start.shape, dtype=torch.float64)).clamp(0, 1)
+    potential = LossPotential(model, torch.tensor([0, 1]), dtype=torch.float64)
+    pieces = Segments(potential, Path.straight(start, end)).cut(Segments(potential, Path.straight(start, end)).whole())
+    assert len(pieces) > 50
+    # A few values for each piece: differences of units that both rest are no reason to look closer.
+    assert potential.evaluations < 4 * len(pieces)
+    assert (work(potential, Path.straight(start, end)).relative_closure < 1e-6).all()
