@@ -31,6 +31,7 @@ BENCHMARKS = (
     ("benchmarks.emissions.ceiling", True),
     ("benchmarks.emissions.speed", True),
     ("benchmarks.emissions.portfolio", True),
+    ("benchmarks.adversarial.analytic", False),
     ("benchmarks.adversarial.closure", False),
     ("benchmarks.adversarial.completeness", False),
     ("benchmarks.adversarial.saddles", False),

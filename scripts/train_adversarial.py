@@ -1,6 +1,8 @@
 """Train a classifier of images from Python, clean or adversarially, as `sciml-zoo train` does: copy it to build on it.
 
 python scripts/train_adversarial.py mine.npz --attack l2 --epsilon 0.5 --out runs/mine
+
+Other options are values of the recipe, such as --model.size 16 --model.n_classes 3.
 """
 
 import argparse
@@ -19,10 +21,10 @@ parser.add_argument("--recipe", type=Path, default=Path(__file__).parent / "reci
 parser.add_argument("--attack", choices=KINDS, help="what it is trained against; default: the recipe's")
 parser.add_argument("--epsilon", type=float, help="radius of the attack, pixels lying in [0, 1]; default: the recipe's")
 parser.add_argument("--steps", type=int, help="optimizer steps; default: the recipe's")
-arguments = parser.parse_args()
+arguments, others = parser.parse_known_args()
 
 recipe = read_recipe(
-    recipe_type(read_architecture(arguments.recipe)), arguments.recipe, ["--data.train", arguments.train]
+    recipe_type(read_architecture(arguments.recipe)), arguments.recipe, ["--data.train", arguments.train, *others]
 )
 chosen = {"kind": arguments.attack, "epsilon": arguments.epsilon}
 attack = dataclasses.replace(recipe.attack, **{key: value for key, value in chosen.items() if value is not None})

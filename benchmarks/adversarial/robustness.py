@@ -39,7 +39,7 @@ import sciml_zoo as sz
 from benchmarks.adversarial._results import machine, write_results
 from sciml_zoo.adversarial.attacks.objective import margin
 from sciml_zoo.adversarial.barriers import barrier
-from sciml_zoo.adversarial.basin import basin_exit, boundary_crossing
+from sciml_zoo.adversarial.basins import basin_exit, boundary_crossing
 from sciml_zoo.adversarial.data import load_images
 from sciml_zoo.adversarial.line_integral import work
 from sciml_zoo.adversarial.path import Path

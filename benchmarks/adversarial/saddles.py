@@ -18,7 +18,7 @@ import sciml_zoo as sz
 from benchmarks.adversarial._results import machine, write_results
 from sciml_zoo.adversarial.attacks import pgd_l2
 from sciml_zoo.adversarial.barriers import Barriers, barrier
-from sciml_zoo.adversarial.basin import basin_exit, boundary_crossing
+from sciml_zoo.adversarial.basins import basin_exit, boundary_crossing
 from sciml_zoo.adversarial.data import load_images
 from sciml_zoo.adversarial.minima import relax_pairs
 from sciml_zoo.adversarial.path import Path as Trajectory

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from sciml_zoo.adversarial.audits import Audit, audit
     from sciml_zoo.adversarial.barrier_surveys import barrier_survey
     from sciml_zoo.adversarial.barriers import Barriers, barrier
+    from sciml_zoo.adversarial.basins import basin, boundary_crossing
     from sciml_zoo.adversarial.completeness import integrated_gradients
     from sciml_zoo.adversarial.data import LabelledImages, load_images
     from sciml_zoo.adversarial.inference import evaluate, predict
@@ -39,6 +40,7 @@ _MODULES = {
     "audits": ("Audit", "audit"),
     "barrier_surveys": ("barrier_survey",),
     "barriers": ("Barriers", "barrier"),
+    "basins": ("basin", "boundary_crossing"),
     "completeness": ("integrated_gradients",),
     "data": ("LabelledImages", "load_images"),
     "inference": ("evaluate", "predict"),
@@ -71,6 +73,8 @@ __all__ = [
     "audit",
     "barrier",
     "barrier_survey",
+    "basin",
+    "boundary_crossing",
     "cross_entropy",
     "demo",
     "energy_profile",

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from sciml_zoo.adversarial._flat_potential import CountedPotential
-from sciml_zoo.adversarial.basin import gradient_flow
+from sciml_zoo.adversarial.basins import gradient_flow
 from sciml_zoo.adversarial.elastic_band import elastic_band
 from sciml_zoo.adversarial.path import Path
 from sciml_zoo.adversarial.saddle import Saddles, refine_saddles

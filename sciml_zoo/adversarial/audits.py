@@ -100,10 +100,19 @@ def audit(
         The verdict.
 
     Raises:
-        InputError: inputs that are not floating or not finite, or a loss that is not finite.
+        InputError: inputs that are not floating or not finite, labels of another number, no sample, a model that
+            cannot be evaluated, or a loss that is not finite.
     """
-    if not inputs.is_floating_point() or not torch.isfinite(inputs).all() or not len(inputs):
-        raise InputError("the inputs must be at least one sample of finite floating numbers")
+    if not isinstance(inputs, Tensor):
+        raise InputError(f"inputs of type {type(inputs).__name__}: give a tensor")
+    if not inputs.is_floating_point():
+        raise InputError(f"inputs of {inputs.dtype}: give floating point numbers, such as inputs.float() / 255")
+    if not torch.isfinite(inputs).all() or not len(inputs):
+        raise InputError("the inputs must be at least one sample of finite numbers")
+    if labels is not None and len(labels) != len(inputs):
+        raise InputError(f"{len(inputs)} inputs, but {len(labels)} labels: give one each")
+    if samples < 1:
+        raise InputError(f"samples: {samples} is not at least 1")
     inputs, labels = inputs[:samples].detach(), None if labels is None else labels[:samples]
     potential, inputs = _prepared(model, inputs, labels, loss)
     with torch.random.fork_rng():
@@ -112,7 +121,7 @@ def audit(
         tolerance = _TOLERANCE[precision]
         repeated = _repeated(potential, inputs)
         if repeated > tolerance:
-            return _verdict(repeated, "evaluations", tolerance, repeated, False, 0, potential.gradients)
+            return _verdict(model, repeated, "evaluations", tolerance, repeated, False, 0, potential.gradients)
         coupled = _coupled(potential, inputs) > tolerance
         if coupled:
             inputs, labels = inputs[:_COUPLED_SAMPLES], None if labels is None else labels[:_COUPLED_SAMPLES]
@@ -128,7 +137,7 @@ def audit(
                 break
     worst = max(found, key=found.__getitem__)
     gradients = potential.gradients * (len(inputs) if coupled else 1)
-    return _verdict(found[worst], worst, tolerance, repeated, coupled, len(found) * len(inputs), gradients)
+    return _verdict(model, found[worst], worst, tolerance, repeated, coupled, len(found) * len(inputs), gradients)
 
 
 def _prepared(
@@ -136,16 +145,20 @@ def _prepared(
 ) -> tuple[LossPotential, Tensor]:
     """Returns the potential in float64 and its inputs, or in the model's own precision where it has no other."""
     for dtype in (torch.float64, torch.float32):
-        potential = LossPotential(model, labels, loss=_each(loss), dtype=dtype, keep_mode=True)
         try:
-            value = potential.value(inputs.to(dtype))
-        except (RuntimeError, TypeError) as error:
+            potential = LossPotential(model, labels, loss=_each(loss), dtype=dtype, keep_mode=True)
+            value = potential.value_and_gradient(inputs.to(dtype))[0]
+        except InputError:
+            raise
+        except Exception as error:  # whatever a user's model may raise
             problem = error
             continue
         if not torch.isfinite(value).all():
             raise InputError("the loss is not finite at the inputs")
         return potential, inputs.to(dtype)
-    raise InputError(f"the model cannot be evaluated at the inputs: {problem}")
+    raise InputError(
+        f"the model cannot be copied, or evaluated with a gradient at the inputs: {type(problem).__name__}: {problem}"
+    )
 
 
 def _each(loss: Loss | None) -> Loss | None:
@@ -264,14 +277,21 @@ class _Whole(LossPotential):
 
 
 def _verdict(
-    closure: float, worst: str, tolerance: float, repeated: float, coupled: bool, lines: int, gradients: int
+    model: Callable[[Tensor], Tensor],
+    closure: float,
+    worst: str,
+    tolerance: float,
+    repeated: float,
+    coupled: bool,
+    lines: int,
+    gradients: int,
 ) -> Audit:
     margin = closure / tolerance
     if repeated > tolerance:
         reason = (
-            f"two evaluations of the same inputs differ by {repeated:.2g} of their size: the model draws at random, "
-            "and one gradient is not that of the expected loss; attack the expectation (average over draws) before any "
-            "claim of robustness"
+            f"two evaluations of the same inputs differ by {repeated:.2g} of their size: the model draws at random or "
+            "changes with each call, and one gradient is not that of the expected loss; attack the expectation "
+            "(average over draws) before any claim of robustness"
         )
     elif margin > 1:
         reason = (
@@ -281,7 +301,14 @@ def _verdict(
         )
     else:
         reason = (
-            f"on {lines} lines the work closes with the loss, to {closure:.2g} of what there is to integrate beyond "
-            "the integral's own error: the gradient is that of the loss (which alone does not make the model robust)"
+            f"on {lines} lines, work and difference of the loss agree"
+            + (f" to {closure:.2g} of what there is to integrate" if closure > 0 else " within the integral's error")
+            + ": the gradient is that of the loss, which alone does not make the model robust"
         )
+    if tolerance == _TOLERANCE[torch.float32]:
+        reason += "; the model computes in single precision, in which differences below 1 % are not looked into"
+    if coupled:
+        reason += "; samples of the batch act on each other, so that only the sum of their losses was tested"
+    if getattr(model, "training", False):
+        reason += "; the model is in training mode: if that is not meant, call model.eval() first"
     return Audit(margin <= 1, reason, closure, tolerance, margin, worst, repeated, coupled, lines, gradients)

@@ -51,14 +51,14 @@ class BarrierSurvey:
             along the straight line and along the attack, above the clean side's minimum), ``loss_line, loss_attack,
             loss_path`` (the climb of the cross-entropy), ``gradient_norm`` and ``negative`` eigenvalues at the saddle,
             ``gradients``; NaN where there is no barrier.
-        attack: paths of the attack, float64 [nodes, n, ...].
-        barriers: of the samples, in batches of the same size but for the last, in order.
+        attacks: paths of the attack on the samples, in batches, in order, float64 [nodes, batch, ...].
+        barriers: of the same batches.
         model: the classifier, in float64.
         stiffness: k of the potential.
     """
 
     table: pd.DataFrame
-    attack: Path
+    attacks: tuple[Path, ...]
     barriers: tuple[Barriers, ...]
     model: nn.Module
     stiffness: float
@@ -74,10 +74,11 @@ class BarrierSurvey:
         """
         if not 0 <= sample < len(self.table):
             raise InputError(f"sample {sample}: there are {len(self.table)}, numbered from 0")
-        attack = self.attack.select([sample])
+        row, batch = sample, 0
+        while row >= len(self.barriers[batch].distinct):
+            row, batch = row - len(self.barriers[batch].distinct), batch + 1
+        attack, found = self.attacks[batch].select([row]), self.barriers[batch]
         potential = ValleyPotential(self.model, attack.start, attack.end, stiffness=self.stiffness)
-        batch, row = divmod(sample, len(self.barriers[0].distinct))
-        found = self.barriers[batch]
         line = path = saddle = None
         if found.distinct[row]:
             line = Path.straight(found.start.points[row : row + 1], found.end.points[row : row + 1])
@@ -94,11 +95,14 @@ def barrier_survey(
     *,
     stiffness: float = 1.0,
     method: str = "band",
+    wanted: int | None = None,
     seed: int = 0,
     on_progress: Callable[[int, int], None] | None = None,
     **options: Any,
 ) -> BarrierSurvey:
     """Attacks samples in float64, and finds the barriers to their twins.
+
+    A pair whose ends relax to the same minimum has no barrier: the next sample takes its place.
 
     Args:
         model: classifier, smooth; it is copied.
@@ -107,12 +111,13 @@ def barrier_survey(
         attack: its name.
         stiffness: k of the potential V(x) = −log Σ p² + (k/2) ‖x − x_mid‖².
         method: of the first attempt: ``band`` or ``string``.
-        seed: of the attack.
-        on_progress: called with the number of samples done, and their total.
+        wanted: pairs with distinct minima, after which the survey ends; None: all samples.
+        seed: of the attack on the first batch; the others follow.
+        on_progress: called with the number of samples done, or of pairs if some are wanted, and their total.
         **options: of the attack.
 
     Returns:
-        The barriers. All samples are attacked at once, so that their twins do not depend on how barriers are batched.
+        The barriers, of the samples that were looked at.
 
     Raises:
         InputError: no image, a stiffness that is not positive, or what the attack or the barrier refuses.
@@ -123,17 +128,23 @@ def barrier_survey(
         raise InputError(f"stiffness: {stiffness:g} is not positive")
     classifier = LossPotential(model, dtype=torch.float64).model
     assert isinstance(classifier, nn.Module)
-    path = attacked(classifier, images.double(), labels, attack, seed=seed, **options)
-    found, tables = [], []
-    for rows in torch.arange(len(images), device=images.device).split(_BATCH):
-        part = path.select(rows)
+    found: list[Barriers] = []
+    attacks: list[Path] = []
+    tables: list[pd.DataFrame] = []
+    done = pairs = 0
+    while done < len(images) and (wanted is None or pairs < wanted):
+        rows = torch.arange(done, min(len(images), done + _BATCH), device=images.device)
+        rows = rows if wanted is None else rows[: wanted - pairs]
+        part = attacked(classifier, images[rows].double(), labels[rows], attack, seed=seed + len(found), **options)
         valley = ValleyPotential(classifier, part.start, part.end, stiffness=stiffness)
         loss = LossPotential(classifier, labels[rows], dtype=torch.float64)
         found.append(barrier(valley, part.start, part.end, attack=part, loss=loss, method=method))
+        attacks.append(part)
         tables.append(_table(found[-1], rows, labels[rows], part.success))
+        done, pairs = done + len(rows), pairs + int(found[-1].distinct.sum())
         if on_progress is not None:
-            on_progress(int(rows[-1]) + 1, len(images))
-    return BarrierSurvey(pd.concat(tables, ignore_index=True), path, tuple(found), classifier, stiffness)
+            on_progress(*((done, len(images)) if wanted is None else (pairs, wanted)))
+    return BarrierSurvey(pd.concat(tables, ignore_index=True), tuple(attacks), tuple(found), classifier, stiffness)
 
 
 def _table(found: Barriers, samples: Tensor, labels: Tensor, success: Tensor | None) -> pd.DataFrame:
@@ -154,7 +165,7 @@ def _table(found: Barriers, samples: Tensor, labels: Tensor, success: Tensor | N
         "loss_attack": loss_climbs.attack,
         "loss_path": loss_climbs.path,
         "gradient_norm": saddles.gradient_norms,
-        "negative": saddles.negative,
+        "negative": torch.where(saddles.gradient_norms.isfinite(), saddles.negative.double(), torch.nan),
         "gradients": found.gradients,
     }
     return pd.DataFrame({name: column.detach().cpu().numpy() for name, column in columns.items()})

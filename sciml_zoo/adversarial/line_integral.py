@@ -86,7 +86,7 @@ def work(
     tolerance: float = 1e-9,
     floor: float = 1e-3,
     max_halvings: int = 30,
-    max_gradients: int = 300_000,
+    max_gradients: int = 10_000,
 ) -> Work:
     """Integrates the gradient along paths.
 
@@ -97,18 +97,25 @@ def work(
         tolerance: of each path's work, relative to max(|ΔV|, ``floor``).
         floor: of |ΔV|, in the loss's unit.
         max_halvings: of an interval whose integral does not converge.
-        max_gradients: of each path; when it has had so many, its intervals are not halved any more, and its error
-            estimate says what that leaves. Only gradients that are noise need more.
+        max_gradients: for each segment of a path, in the mean; when it has had so many, its intervals are not halved
+            any more, and its error estimate says what that leaves. Only gradients that are noise need more.
 
     Returns:
         The work, with what it cost. Where the gradient is not that of the potential, the closure is far above the error
         estimate.
 
     Raises:
-        InputError: a tolerance that is not positive, or values that are not finite.
+        InputError: a tolerance that is not positive, no halvings, or nodes or values that are not finite.
     """
-    if tolerance <= 0 or floor <= 0:
-        raise InputError(f"tolerance {tolerance:g}, floor {floor:g}: both must be positive")
+    if not (tolerance > 0 and floor > 0) or max_halvings < 0:
+        raise InputError(
+            f"tolerance {tolerance:g}, floor {floor:g}, {max_halvings} halvings: the first two must be positive, the "
+            "last zero or more"
+        )
+    finite = torch.isfinite(path.points.flatten(2)).all(2)
+    if not finite.all():
+        node, row = (~finite).nonzero()[0].tolist()
+        raise InputError(f"sample {row}: node {node} of its path is not finite")
     if potential.dtype is not None:
         path = path.to(potential.dtype)
     ends = torch.stack([potential.value(path.start), potential.value(path.end)]).double()
@@ -120,12 +127,14 @@ def work(
     segments = Segments(potential, path)
     batch = path.points.shape[1]
     length = torch.zeros_like(delta).index_add_(0, segments.row, segments.length)
+    n_segments = torch.zeros(batch, dtype=torch.int64, device=delta.device)
+    n_segments.index_add_(0, segments.row, torch.ones_like(segments.row))
     sums = _Sums(batch, delta.device)
     panels = segments.cut(segments.whole())
     for halving in range(max_halvings + 1):
         if not len(panels):
             break
-        ended = (sums.gradients >= max_gradients) | (halving == max_halvings)
+        ended = (sums.gradients >= max_gradients * n_segments) | (halving == max_halvings)
         unfinished = _integrate(segments, panels, allowed, length, sums, ended)
         halved = unfinished.halves()
         panels = segments.cut(halved) if halving < _SEARCHED else halved
@@ -137,9 +146,7 @@ def work(
         dissipation=sums.effort - delta.abs(),
         length=length,
         gradients=sums.gradients,
-        segments=torch.zeros(batch, dtype=torch.int64, device=delta.device).index_add_(
-            0, segments.row, torch.ones_like(segments.row)
-        ),
+        segments=n_segments,
         panels=sums.panels,
         tolerance=allowed,
     )

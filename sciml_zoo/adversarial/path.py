@@ -18,7 +18,7 @@ class Path:
     Attributes:
         points: nodes, the first the clean input and the last what the attack returned, [nodes, batch, ...].
         name: of what made it.
-        gradients: how many gradients of each sample the attack computed.
+        gradients: how many gradients of a sample the attack computed, at most: of the one that took longest.
         success: whether the last point is classified wrongly (as the target, if there is one), bool [batch]; None: not
             asked.
     """

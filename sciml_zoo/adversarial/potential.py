@@ -33,13 +33,19 @@ def cross_entropy(outputs: Tensor, labels: Tensor | None) -> Tensor:
         labels: classes, int64 [n].
 
     Raises:
-        InputError: no labels.
+        InputError: no labels, or one beyond the classes.
     """
     if labels is None:
         raise InputError("the cross-entropy needs labels; give them, or another loss")
     if outputs.dim() != 2 or labels.dim() != 1 or outputs.shape[1] < 2:
         return F.cross_entropy(outputs, labels, reduction="none")
-    ahead = (outputs - outputs.gather(1, labels[:, None])).scatter(1, labels[:, None], -torch.inf)
+    try:
+        own = outputs.gather(1, labels[:, None])
+    except RuntimeError as error:
+        raise InputError(
+            f"labels {labels.dtype}, {list(labels.shape)}, for {outputs.shape[1]} classes: {error}"
+        ) from error
+    ahead = (outputs - own).scatter(1, labels[:, None], -torch.inf)
     return F.softplus(ahead.logsumexp(1), threshold=_LARGE)
 
 
@@ -86,6 +92,8 @@ class LossPotential:
             if dtype is not None:
                 owner.to(dtype)
             model = owner if isinstance(model, nn.Module) else getattr(owner, model.__name__)
+        own = [p.dtype for p in owner.parameters()] if isinstance(owner, nn.Module) else []
+        self._parameters_dtype = own[0] if len(set(own)) == 1 else None
         self.model = model
         self.labels = labels
         self.loss = loss
@@ -98,8 +106,18 @@ class LossPotential:
 
         Args:
             inputs: [n, ...].
+
+        Raises:
+            InputError: inputs of another precision than the model's.
         """
-        return self.model(inputs if self.dtype is None else inputs.to(self.dtype))
+        if self.dtype is not None:
+            return self.model(inputs.to(self.dtype))
+        if self._parameters_dtype not in (None, inputs.dtype):
+            raise InputError(
+                f"inputs of {inputs.dtype} for a model of {self._parameters_dtype}: convert one of them "
+                "(model.double(), inputs.float()), or give LossPotential a dtype"
+            )
+        return self.model(inputs)
 
     def value(self, inputs: Tensor, rows: Tensor | None = None) -> Tensor:
         """Returns the potential, without a gradient, [n].
@@ -140,8 +158,14 @@ class LossPotential:
         return -self.value_and_gradient(inputs, rows)[1]
 
     def _value(self, inputs: Tensor, rows: Tensor | None) -> Tensor:
+        if self.labels is not None and rows is None and len(self.labels) != len(inputs):
+            raise InputError(f"{len(inputs)} inputs, but the potential has {len(self.labels)} labels: give one each")
         outputs = self.outputs(inputs)
         labels = self.labels if self.labels is None or rows is None else self.labels[rows]
+        if not isinstance(outputs, Tensor):
+            raise InputError(
+                f"the model returns a {type(outputs).__name__}, not a tensor: give one that returns logits"
+            )
         value = outputs if self.loss is None else self.loss(outputs, labels)
         if value.shape != (len(inputs),):
             raise InputError(

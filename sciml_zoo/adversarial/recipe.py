@@ -137,10 +137,16 @@ def _fitting(reference: str, config: DigitsCNNConfig) -> LabelledImages:
     found = load_images(reference)
     assert found.labels is not None
     if found.size != config.size:
-        raise InputError(f"model.size: {config.size}, but the images of {reference} have {found.size} pixels a side")
+        raise InputError(
+            f"model.size: {config.size}, but the images of {reference} have {found.size} pixels a side; give "
+            f"--model.size {found.size}"
+        )
     highest = int(found.labels.max())
     if highest >= config.n_classes:
-        raise InputError(f"model.n_classes: {config.n_classes}, but {reference} has the label {highest}")
+        raise InputError(
+            f"model.n_classes: {config.n_classes}, but {reference} has the label {highest}; give --model.n_classes "
+            f"{highest + 1}"
+        )
     return found
 
 

@@ -95,6 +95,8 @@ def survey(
         A row for each sample, with :data:`COLUMNS`; ``norm`` is L∞ for the attacks in that norm, L2 for the others;
         ``gradients`` are the attack's, ``integration_gradients`` those of the work.
     """
+    if not len(images):
+        raise InputError("no image; give at least one")
     tables = []
     p = _NORMS.get(attack, 2.0)
     for start in range(0, len(images), _BATCH):

@@ -57,11 +57,28 @@ def _add_barrier(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -
 def _add_attack(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("weights", metavar="NAME", help="of a classifier, such as digits_cnn.standard_gelu")
     verb.add_argument("--attack", choices=ATTACKS, default="pgd_l2", help="default: %(default)s")
-    verb.add_argument("--epsilon", type=positive, metavar="R", help="radius of the ball, of attacks within one")
-    verb.add_argument("--steps", type=count, metavar="N", help="of each run, of attacks within a ball")
-    verb.add_argument("--restarts", type=count, metavar="N", help="runs from random points, of attacks within a ball")
-    verb.add_argument("--budget", type=count, metavar="N", help="gradients of each image, of attacks without a ball")
-    verb.add_argument("--n", type=count, default=100, metavar="N", help="images, the first of the data; default: 100")
+    verb.add_argument(
+        "--epsilon",
+        type=positive,
+        metavar="R",
+        help="radius of the ball, of attacks within one; default: 1 for pgd_l2, 0.1 for the others (L-infinity)",
+    )
+    verb.add_argument(
+        "--steps", type=count, metavar="N", help="of each run, of attacks within a ball; default: 40, 10 for momentum"
+    )
+    verb.add_argument(
+        "--restarts",
+        type=count,
+        metavar="N",
+        help="runs in all, of attacks within a ball: the others start at random; default: 1",
+    )
+    verb.add_argument(
+        "--budget",
+        type=count,
+        metavar="N",
+        help="gradients of each image, at most, of attacks without a ball; default: 100; 500 for cw_l2, 301 for flow",
+    )
+    verb.add_argument("--n", type=count, default=100, metavar="N", help="images, or pairs with barriers; default: 100")
     verb.add_argument(
         "--data",
         default="sklearn:digits/test",
@@ -94,6 +111,13 @@ def _add_audit(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         "target",
         metavar="MODULE:CALLABLE",
         help="takes nothing and returns (model, inputs, labels), or these and a loss in place of the cross-entropy",
+    )
+    verb.add_argument(
+        "--samples",
+        type=count,
+        default=16,
+        metavar="N",
+        help="inputs looked at, the first; fewer are faster; default: 16",
     )
     verb.add_argument("--seed", type=whole, default=0, metavar="S", help="of the lines; default: 0")
     add_json_option(verb)

@@ -45,10 +45,13 @@ _WORK = {
 _OPTIONS = ("epsilon", "steps", "restarts", "budget")
 # Of the work, relative to max(|ΔL|, 0.001 nats).
 _TOLERANCE = 1e-9
+# Images tried for each pair that is wanted.
+_TRIED = 2
 _BARRIER = {
     "samples": "images",
     "success": "share fooled",
     "distinct": "pairs with distinct minima",
+    "shared": "others, which the next images replaced",
     "found": "of these, saddles refined that connect them",
     "median_forward": "barrier from the clean side, median",
     "median_backward": "barrier from the twin's side, median",
@@ -116,7 +119,7 @@ def find_barriers(args: argparse.Namespace) -> int:
         InputError: naming what is wrong with the weights, the images or the attack.
     """
     _check_sample(args)
-    model, images, labels = _classified(args)
+    model, images, labels = _classified(args, _TRIED * args.n)
     if model.config.activation == "relu":
         raise InputError(
             f"{args.weights}: a piecewise linear network has no smooth saddles; choose one with gelu or tanh"
@@ -124,7 +127,15 @@ def find_barriers(args: argparse.Namespace) -> int:
     options = {"stiffness": args.stiffness, "method": args.method}
     with progress_bar("finding barriers") as show:
         barriers = barrier_survey(
-            model, images, labels, args.attack, seed=args.seed, on_progress=show, **options, **_attack_options(args)
+            model,
+            images,
+            labels,
+            args.attack,
+            wanted=args.n,
+            seed=args.seed,
+            on_progress=show,
+            **options,
+            **_attack_options(args),
         )
     table = barriers.table
     ended = table[table["found"]]
@@ -132,6 +143,7 @@ def find_barriers(args: argparse.Namespace) -> int:
         "samples": len(table),
         "success": float(table["success"].mean()),
         "distinct": int(table["distinct"].sum()),
+        "shared": int((~table["distinct"]).sum()),
         "found": len(ended),
         **{f"median_{name}": float(ended[name].median()) for name in ("forward", "backward", "line", "attack")},
         "largest_gradient_norm": float(ended["gradient_norm"].max()),
@@ -139,6 +151,12 @@ def find_barriers(args: argparse.Namespace) -> int:
     figure = None if args.figure is None else _barrier_figure(args, barriers, labels)
     _write(args, options, found, table, figure)
     _show(found, _BARRIER)
+    if found["distinct"] < args.n:
+        plain_console().print(
+            f"{found['shared']} of {len(table)} pairs roll into one minimum, or did not come to rest: a twin must lie "
+            "well beyond the boundary. Try pgd_l2 with a larger --epsilon, or a smaller --stiffness",
+            soft_wrap=True,
+        )
     return 0
 
 
@@ -210,7 +228,7 @@ def _barrier_figure(args: argparse.Namespace, found: BarrierSurvey, labels: torc
     return barrier_figure(pair, margin=margins, title=title)
 
 
-def _classified(args: argparse.Namespace) -> tuple[DigitsCNN, torch.Tensor, torch.Tensor]:
+def _classified(args: argparse.Namespace, count: int | None = None) -> tuple[DigitsCNN, torch.Tensor, torch.Tensor]:
     device = choose_device(args.device)
     model = load_model(args.weights, device=device)
     if not isinstance(model, DigitsCNN):
@@ -219,7 +237,8 @@ def _classified(args: argparse.Namespace) -> tuple[DigitsCNN, torch.Tensor, torc
     if args.n > len(data):
         raise InputError(f"--n {args.n}: {args.data} has {len(data)} images")
     assert data.labels is not None
-    return model, data.images[: args.n].to(device), data.labels[: args.n].to(device)
+    count = args.n if count is None else count
+    return model, data.images[:count].to(device), data.labels[:count].to(device)
 
 
 def _asked(args: argparse.Namespace) -> dict[str, Any]:
@@ -255,7 +274,7 @@ def audit_gradient(args: argparse.Namespace) -> int:
         InputError: naming what is wrong with the callable or with what it returns.
     """
     given = _returned(args.target)
-    found = audit(*given, seed=args.seed)
+    found = audit(*given, samples=args.samples, seed=args.seed)
     write_json(args.json, {"target": args.target, "seed": args.seed, **found.to_dict()})
     console = plain_console()
     console.print(f"{args.target}: {'honest' if found.honest else 'NOT honest'}", soft_wrap=True)
@@ -270,14 +289,20 @@ def _returned(target: str) -> tuple[Any, ...]:
         raise InputError(f"{target!r}: give a module and a callable in it, such as mine:make_model")
     if str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
+    hint = f"; did you mean {name[:-3]}:{attribute}?" if name.endswith(".py") else ""
     try:
         module = importlib.import_module(name)
-    except ImportError as error:
-        raise InputError(f"{target}: the module {name!r} cannot be imported: {error}") from error
+    except Exception as error:  # whatever a user's module may raise
+        raise InputError(
+            f"{target}: the module {name!r} cannot be imported: {type(error).__name__}: {error}{hint}"
+        ) from error
     make = getattr(module, attribute, None)
     if not callable(make):
         raise InputError(f"{target}: the module has no callable {attribute!r}")
-    given = make()
+    try:
+        given = make()
+    except Exception as error:
+        raise InputError(f"{target}: raised {type(error).__name__}: {error}") from error
     if not isinstance(given, (tuple, list)) or len(given) not in (3, 4) or not callable(given[0]):
         raise InputError(f"{target}: it must return (model, inputs, labels), or these and a loss")
     model, inputs, labels, *loss = given

@@ -185,5 +185,5 @@ def test_what_cannot_be_audited_is_refused():
     inputs, labels = images(2)
     with pytest.raises(InputError, match="floating"):
         audit(network(), inputs.long(), labels)
-    with pytest.raises(InputError, match="cannot be evaluated"):
+    with pytest.raises(InputError, match="cannot be copied, or evaluated"):
         audit(network(), inputs[:, :, :3], labels)

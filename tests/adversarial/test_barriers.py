@@ -7,7 +7,7 @@ import torch
 
 from sciml_zoo.adversarial import _saddle_chain
 from sciml_zoo.adversarial.barriers import barrier, path_maximum
-from sciml_zoo.adversarial.basin import gradient_flow
+from sciml_zoo.adversarial.basins import gradient_flow
 from sciml_zoo.adversarial.elastic_band import elastic_band
 from sciml_zoo.adversarial.path import Path
 from sciml_zoo.adversarial.potential import LossPotential

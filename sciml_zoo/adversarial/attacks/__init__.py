@@ -15,8 +15,8 @@ name                what                                        how far, at most
 ==================  ==========================================  ==========================================
 
 All are called ``attack(model, inputs, labels, *, targets=None, bounds=(0.0, 1.0), …)``. Those named in ``RANDOM`` also
-take a ``generator``. A batch moves at once; no sample depends on its neighbours. Gradients are counted for each sample,
-values of the model without one are free.
+take a ``generator``, whose draws depend on the size of the batch. A batch moves at once; no sample depends on what its
+neighbours are. Gradients are counted for the sample that takes most, values of the model without one are free.
 
 Example:
     >>> import torch

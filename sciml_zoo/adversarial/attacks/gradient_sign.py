@@ -217,6 +217,8 @@ class _Ascent:
         *,
         keep_best: bool = True,
     ) -> Path:
+        if not 0 < step_size < math.inf:
+            raise InputError(f"{name}: steps of size {step_size}: give a positive number")
         if steps < 1 or restarts < 1:
             raise InputError(f"{name}: {steps} steps and {restarts} runs: give at least one of each")
         start = self.start

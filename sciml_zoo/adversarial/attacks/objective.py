@@ -39,11 +39,14 @@ def margin(logits: Tensor, classes: Tensor | None) -> Tensor:
         classes: int64 [n].
 
     Raises:
-        InputError: no classes.
+        InputError: no classes, or one beyond the logits.
     """
     if classes is None:
         raise InputError("a margin needs classes")
-    own = logits.gather(1, classes[:, None])
+    try:
+        own = logits.gather(1, classes[:, None])
+    except RuntimeError as error:
+        raise InputError(f"classes {list(classes.shape)} for {logits.shape[1]} logits: {error}") from error
     others = logits.scatter(1, classes[:, None], -torch.inf)
     return others.amax(1) - own[:, 0]
 
@@ -60,15 +63,26 @@ def check_inputs(inputs: Tensor, labels: Tensor, targets: Tensor | None, bounds:
     Raises:
         InputError: shapes do not agree, inputs are not floating point or lie outside the box, or a target is the label.
     """
+    if not isinstance(inputs, Tensor) or not isinstance(labels, Tensor):
+        raise InputError("inputs and labels must be tensors; torch.as_tensor makes them of arrays")
     if not inputs.is_floating_point() or inputs.dim() < 2 or not len(inputs):
         raise InputError(f"inputs of {inputs.dtype} {list(inputs.shape)}: give floating point numbers [batch, ...]")
+    if not torch.isfinite(inputs).all():
+        raise InputError(
+            f"sample {int((~torch.isfinite(inputs.flatten(1)).all(1)).nonzero()[0])}: an input is not finite"
+        )
     for name, classes in (("labels", labels), ("targets", targets)):
         if classes is not None and classes.shape != inputs.shape[:1]:
-            raise InputError(f"{name} of shape {list(classes.shape)} for {len(inputs)} inputs")
+            raise InputError(f"{name} of shape {list(classes.shape)} for {len(inputs)} inputs: give one class each")
+        if classes is not None and classes.dtype != torch.int64:
+            raise InputError(f"{name} of {classes.dtype}: give classes as int64, such as {name}.long()")
     if targets is not None and bool((targets == labels).any()):
         raise InputError(f"sample {int((targets == labels).nonzero()[0])}: the target is the label")
     if bounds is not None and not bool(((inputs >= bounds[0]) & (inputs <= bounds[1])).all()):
-        raise InputError(f"inputs reach from {inputs.min():g} to {inputs.max():g}, outside the bounds {bounds}")
+        raise InputError(
+            f"inputs reach from {inputs.min():g} to {inputs.max():g}, outside the bounds {bounds}; give bounds=(low, "
+            "high) of yours, or bounds=None for no box"
+        )
     return inputs.detach()
 
 
@@ -109,6 +123,8 @@ class Objective:
         self._potential = LossPotential(model, labels if targets is None else targets, loss=self._signed)
 
     def _signed(self, logits: Tensor, classes: Tensor | None) -> Tensor:
+        if logits.dim() != 2 or logits.shape[1] < 2:
+            raise InputError(f"outputs of shape {list(logits.shape)}: an attack needs logits [n, classes], two or more")
         self._margin = self._sign * margin(logits.detach(), classes)
         return self._sign * self._loss(logits, classes)
 

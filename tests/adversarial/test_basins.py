@@ -2,7 +2,7 @@
 
 import torch
 
-from sciml_zoo.adversarial.basin import basin, basin_exit, boundary_crossing, gradient_flow
+from sciml_zoo.adversarial.basins import basin, basin_exit, boundary_crossing, gradient_flow
 from sciml_zoo.adversarial.path import Path
 from tests.adversarial.surfaces import (
     ARC_END,
