@@ -40,6 +40,18 @@ BENCHMARKS = (
     ("benchmarks.adversarial.recorders", False),
     ("benchmarks.adversarial.cost", False),
     ("benchmarks.adversarial.robustness", False),
+    ("benchmarks.instruments.hooke", False),
+    ("benchmarks.instruments.signal", False),
+    ("benchmarks.instruments.viscosity", False),
+    ("benchmarks.instruments.curvature", False),
+    ("benchmarks.instruments.newton", False),
+    ("benchmarks.instruments.mechanics", False),
+    ("benchmarks.instruments.thermodynamics", False),
+    ("benchmarks.instruments.waves", False),
+    ("benchmarks.instruments.chaos", False),
+    ("benchmarks.instruments.symmetry", False),
+    ("benchmarks.instruments.phase", False),
+    ("benchmarks.instruments.overhead", True),
 )
 
 
