@@ -9,14 +9,14 @@ import re
 import sys
 from pathlib import Path
 
-from readme_rows import emissions, ising, potentials, splicing
+from readme_rows import adversarial, emissions, instruments, ising, potentials, splicing
 
 from sciml_zoo.zoo.manifest import manifest
 
 # Metrics of the shelf's table; cards have all of them.
 _SHOWN = ("_mae_", "topk", "_ap", "error_", "relative_to_naive", "total_relative", "accuracy")
 # In the order of the table.
-_DOMAINS = (potentials, ising, splicing, emissions)
+_DOMAINS = (potentials, ising, splicing, emissions, adversarial, instruments)
 _REPOSITORY = Path(__file__).resolve().parents[1]
 
 

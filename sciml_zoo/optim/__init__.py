@@ -9,7 +9,9 @@ Example:
     >>> optimizer.step()
 """
 
+from sciml_zoo.optim.hamiltonian import DampedHamiltonian
 from sciml_zoo.optim.muon import Muon, orthogonalise
+from sciml_zoo.optim.newton import MassTensorNewton
 from sciml_zoo.optim.plasticity import Plasticity
 
-__all__ = ["Muon", "Plasticity", "orthogonalise"]
+__all__ = ["DampedHamiltonian", "MassTensorNewton", "Muon", "Plasticity", "orthogonalise"]

@@ -16,6 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sciml_zoo.errors import InputError
+
 __all__ = ["Plasticity"]
 
 
@@ -58,25 +60,25 @@ class Plasticity(torch.optim.Optimizer):
             rates: of a parameter, a tensor of its shape or one number; finite, zero or more.
 
         Raises:
-            ValueError: a rate of another shape, negative or not finite, or of a parameter that is not optimized. The
+            InputError: a rate of another shape, negative or not finite, or of a parameter that is not optimized. The
                 message names the parameter, and the rates stay as they were.
         """
         names = self._names()
         checked: dict[Tensor, Tensor | float] = {}
         for parameter, rate in rates.items():
             if parameter not in names:
-                raise ValueError(f"a parameter of shape {list(parameter.shape)} is not one of this optimizer")
+                raise InputError(f"a parameter of shape {list(parameter.shape)} is not one of this optimizer")
             name = names[parameter]
             if isinstance(rate, Tensor):
                 if rate.shape != parameter.shape:
-                    raise ValueError(f"{name}: the rate is {list(rate.shape)}, the parameter {list(parameter.shape)}")
+                    raise InputError(f"{name}: the rate is {list(rate.shape)}, the parameter {list(parameter.shape)}")
                 wrong = rate[~(rate.isfinite() & (rate >= 0))]
                 if len(wrong):
-                    raise ValueError(f"{name}: rate {wrong[0].item()} is not finite and zero or more")
+                    raise InputError(f"{name}: rate {wrong[0].item()} is not finite and zero or more")
                 checked[parameter] = rate.detach().to(parameter, copy=True)
             else:
                 if not (math.isfinite(rate) and rate >= 0):
-                    raise ValueError(f"{name}: rate {rate} is not finite and zero or more")
+                    raise InputError(f"{name}: rate {rate} is not finite and zero or more")
                 checked[parameter] = float(rate)
         self._rates = checked
 

@@ -18,6 +18,7 @@ import numba
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from sciml_zoo.splicing._recurrence_kernels import run, run_back, run_back_threaded, run_one, run_threaded
 
@@ -94,6 +95,7 @@ class _GatedRecurrence(torch.autograd.Function):
         return states
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         update, candidate, initial, states = ctx.saved_tensors
         return _gradients(gradients[0], update, candidate, initial, states)

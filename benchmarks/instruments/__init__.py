@@ -1,0 +1,1 @@
+"""Measured claims about the instruments and optimizers, each a command."""
