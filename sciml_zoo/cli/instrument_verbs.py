@@ -2,7 +2,7 @@
 
 import argparse
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -18,6 +18,8 @@ __all__ = ["run_instrument"]
 
 Loss = Callable[[nn.Module], Tensor]
 _STEPS, _EXPONENTS = 50, 4
+# Of a list, numbers that are printed.
+_SHOWN = 6
 
 
 def run_instrument(args: argparse.Namespace) -> int:
@@ -100,13 +102,17 @@ def _step_size(model: nn.Module, loss: Loss, seed: int) -> float:
     return 1 / curvature.sharpness(model, loss, iterations=20, seed=seed).value
 
 
-def _mechanics(model: nn.Module, seed: int) -> Result:
-    loss = _imitation(model)
-    rate = _step_size(model, loss, seed)
+def _fresh(model: nn.Module, seed: int) -> nn.Module:
+    """Returns a model of the same shape that has learned nothing."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        fresh = type(model)(model.config).to(next(model.parameters()).device).train(model.training)
-    return mechanics.measure(fresh, loss, learning_rate=0.01 * rate, momentum=0.99, steps=4 * _STEPS, seed=seed)
+        return type(model)(model.config).to(next(model.parameters()).device).train(model.training)
+
+
+def _mechanics(model: nn.Module, seed: int) -> Result:
+    loss = _imitation(model)
+    rate = 0.01 * _step_size(model, loss, seed)
+    return mechanics.measure(_fresh(model, seed), loss, learning_rate=rate, momentum=0.99, steps=4 * _STEPS, seed=seed)
 
 
 def _chaos(model: nn.Module, seed: int) -> Result:
@@ -117,7 +123,8 @@ def _chaos(model: nn.Module, seed: int) -> Result:
 
 def _symmetry(model: nn.Module, seed: int) -> Result:
     loss = _imitation(model)
-    return symmetry.measure(model, loss, learning_rate=_step_size(model, loss, seed), steps=_STEPS, seed=seed)
+    rate = _step_size(model, loss, seed)
+    return symmetry.measure(_fresh(model, seed), loss, learning_rate=rate, steps=_STEPS, seed=seed)
 
 
 _MEASURES: dict[str, Callable[[nn.Module, int], Result]] = {
@@ -133,12 +140,23 @@ def _show(name: str, found: Mapping[str, Any]) -> None:
     from rich.table import Table
 
     table = Table(title=name, title_justify="left", box=None, pad_edge=False, show_header=False)
-    for key, value in found.items():
-        words = key.replace("_", " ")
-        if isinstance(value, float):
-            table.add_row(words, f"{value:.6g}")
-        elif isinstance(value, (bool, int, str)):
-            table.add_row(words, str(value))
-        elif isinstance(value, list) and value and len(value) <= 6 and all(isinstance(each, float) for each in value):
-            table.add_row(words, ", ".join(f"{each:.6g}" for each in value))
+    for words, value in _lines("", found):
+        table.add_row(words, value)
     plain_console().print(table)
+
+
+def _lines(name: str, value: Any) -> Iterator[tuple[str, str]]:
+    """Yields the numbers and words of a result, also of results in it; long lists are left to the JSON."""
+    if isinstance(value, Mapping):
+        for key, each in value.items():
+            yield from _lines(f"{name} {key}".strip().replace("_", " "), each)
+    elif isinstance(value, float):
+        yield name, f"{value:.6g}"
+    elif isinstance(value, (bool, int, str)):
+        yield name, str(value)
+    elif isinstance(value, list) and value and len(value) <= _SHOWN:
+        if all(isinstance(each, (float, int)) for each in value):
+            yield name, ", ".join(f"{each:.6g}" for each in value)
+        elif all(isinstance(each, Mapping) for each in value):
+            for i, each in enumerate(value):
+                yield from _lines(f"{name} {i + 1}", each)

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.func import vmap
 
 from sciml_zoo.errors import InputError
-from sciml_zoo.instruments._tangents import Push, push_of
+from sciml_zoo.instruments._tangents import Tangents
 
 __all__ = ["SMALL", "tangent_growth"]
 
@@ -51,16 +51,16 @@ def tangent_growth(
     first = torch.randn(n, exponents, generator=generator, dtype=torch.float64).to(start)
     tangents = torch.linalg.qr(first).Q.mT
     state = start.detach()
-    push = push_of(step_map, state)
+    pushed = Tangents(step_map, state)
     logs: list[Tensor] = []
     piece = max(1, _TANGENTS_AT_ONCE // n) if n <= SMALL else 1
     at = -transient
     while at < steps:
         size = min(piece, steps - at if at >= 0 else -at)
         if n <= SMALL:
-            matrices, state = _jacobians(step_map, push, state, size)
+            matrices, state = _jacobians(step_map, pushed, state, size)
         else:
-            products, state = _products(push, state, tangents)
+            state, products = pushed.push(state, tangents)
         if not bool(state.isfinite().all()):
             raise InputError(
                 f"the orbit left the finite numbers within {at + transient + size} steps: take a smaller learning "
@@ -79,22 +79,15 @@ def tangent_growth(
     return torch.stack(logs), state
 
 
-def _jacobians(step_map: Callable[[Tensor], Tensor], push: Push, state: Tensor, size: int) -> tuple[Tensor, Tensor]:
+def _jacobians(
+    step_map: Callable[[Tensor], Tensor], pushed: Tangents, state: Tensor, size: int
+) -> tuple[Tensor, Tensor]:
     """Returns transposed Jacobians of the next steps [size, n, n], and the state after them [n]."""
     points = []
     for _ in range(size):
         points.append(state)
         state = step_map(state).detach()
     basis = torch.eye(len(state), dtype=state.dtype, device=state.device)
-
-    def at_point(point: Tensor) -> Tensor:
-        return vmap(lambda tangent: push(point, tangent)[1])(basis)
-
-    return vmap(at_point)(torch.stack(points)), state
-
-
-def _products(push: Push, state: Tensor, tangents: Tensor) -> tuple[Tensor, Tensor]:
-    """Returns J times each tangent [k, n], and the state after the step [n]."""
-    # The step itself does not depend on the tangent, and is taken once.
-    after, grown = vmap(lambda tangent: push(state, tangent))(tangents)
-    return grown, after[0].detach()
+    if pushed.at_once:
+        return vmap(lambda point: pushed.push(point, basis)[1])(torch.stack(points)).detach(), state
+    return torch.stack([pushed.push(point, basis)[1] for point in points]), state

@@ -27,6 +27,8 @@ __all__ = ["Branch", "Sweep", "sweep"]
 
 # Of the largest value of a mode: gone below the first part, a jump above the last. λ_c is known to the second.
 _GONE, _RESOLUTION, _JUMP = 1e-3, 1e-3, 0.1
+# Of the largest value of all modes, also before the sweep: rounding, also that of float32, and what relaxation leaves.
+_NOISE = 1e-6
 # Size of the kick, in units of the rms weight.
 _KICK = 1e-3
 _COLOURS = ("#1f77b4", "#d95f02", "#1b9e77", "#7570b3", "#e7298a")
@@ -44,7 +46,8 @@ class Branch(Result):
         critical: λ at which each mode is lost or comes back [modes]; nan where it does neither.
         critical_error: half of the interval that holds it [modes].
         jump: |m| on the ordered side of it [modes].
-        kinds: ``"jump"``, ``"continuous"`` or ``"none"`` of each mode.
+        kinds: ``"jump"``, ``"continuous"`` or ``"none"`` of each mode; a mode that stays below a millionth of the
+            largest is noise, and has none.
     """
 
     strengths: Tensor
@@ -182,8 +185,10 @@ def sweep(name: str, energy: Regularised, strengths: Sequence[float], seed: int)
         down.append(theta)
     down.reverse()
     largest = torch.stack([energy.order(state) for state in up + down]).abs().amax(0)
-    rising = _branch(energy, settle, strengths, up, largest, rising=True)
-    falling = _branch(energy, settle, strengths, down, largest, rising=False)
+    # Where all modes are gone at every λ, only the start says what is small.
+    noise = _NOISE * max(float(largest.max()), float(energy.order(energy.start).abs().max()))
+    rising = _branch(energy, settle, strengths, up, largest, noise, rising=True)
+    falling = _branch(energy, settle, strengths, down, largest, noise, rising=False)
     area = torch.trapezoid(rising.order - falling.order, rising.strengths, dim=0)
     return Sweep(
         name=name,
@@ -206,6 +211,7 @@ def _branch(
     strengths: Sequence[float],
     states: Sequence[Tensor],
     largest: Tensor,
+    noise: float,
     *,
     rising: bool,
 ) -> Branch:
@@ -213,7 +219,8 @@ def _branch(
     order = torch.stack([energy.order(state) for state in states])
     critical, error, jump, kinds = [], [], [], []
     for mode, scale in enumerate(largest.tolist()):
-        present = (order[:, mode].abs() > _GONE * scale).nonzero().flatten().tolist()
+        gone = max(_GONE * scale, noise)
+        present = (order[:, mode].abs() > gone).nonzero().flatten().tolist()
         if not present or present[-1] + 1 == len(strengths):
             critical.append(math.nan)
             error.append(math.nan)
@@ -227,7 +234,7 @@ def _branch(
             middle = (low + high) / 2
             found = settle(state, middle)
             value = float(energy.order(found)[mode].abs())
-            if value > _GONE * scale:
+            if value > gone:
                 low, size = middle, value
                 state = found if rising else state
             else:

@@ -56,6 +56,8 @@ __all__ = [
 
 # At most so many running estimates are kept.
 _RUNNING = 200
+# Exponents that are measured unless it is said how many.
+_FOLLOWED = 100
 
 
 @dataclass(frozen=True)
@@ -175,12 +177,29 @@ def training_map(
         The map of flat parameters, and the model's parameters as they are [n]: ``measure(*training_map(…), steps)``.
     """
     objective = Objective(model, loss)
-    return gradient_descent_map(objective, learning_rate), objective.start
+    descent = gradient_descent_map(objective, learning_rate)
+    try:
+        descent(objective.start)
+    except (RuntimeError, NotImplementedError):
+        return _own_gradient_map(objective, learning_rate), objective.start
+    return descent, objective.start
+
+
+def _own_gradient_map(objective: Objective, learning_rate: float) -> Callable[[Tensor], Tensor]:
+    """Returns gradient descent for models that torch.func cannot enter, such as those with compiled gradients."""
+
+    def step(parameters: Tensor) -> Tensor:
+        at = parameters.detach().requires_grad_()
+        with torch.enable_grad():
+            (gradient,) = torch.autograd.grad(objective(at), at)
+        return parameters.detach() - learning_rate * gradient
+
+    return step
 
 
 def measure(
     step_map: Callable[[Tensor], Tensor] | None = None,
-    start: Tensor | None = None,
+    start: Tensor | Sequence[float] | float | None = None,
     steps: int = 1000,
     *,
     exponents: int | None = None,
@@ -196,12 +215,12 @@ def measure(
 
     Args:
         step_map: F, differentiable, of a flat tensor to one of the same shape.
-        start: θ₀ [n].
+        start: θ₀ [n]; or one number, for a map of one number. What is no tensor is taken in float64.
         steps: over which growth is averaged.
-        exponents: how many, k; all of up to 32 unless given.
+        exponents: how many, k; all of up to 100 unless given.
         transient: steps before those, in which the orbit settles and the tangents align; a tenth of ``steps`` unless
             given. Fewer than all exponents need about 20/(λ_k − λ_{k+1}) of them.
-        blocks: of steps, for the standard errors.
+        blocks: of steps, for the standard errors; no more than there are steps.
         theory: exponents to draw beside, largest first [k].
         seed: of the first tangents.
 
@@ -214,17 +233,23 @@ def measure(
     """
     if step_map is None:
         return _demonstration(seed)
+    if start is not None and not isinstance(start, Tensor):
+        start = torch.as_tensor(start, dtype=torch.float64)
+    if start is not None and start.ndim == 0:
+        number = step_map
+        start, step_map = start.reshape(1), lambda flat: number(flat[0]).reshape(1)
+    blocks = min(blocks, steps)
     if start is None or start.ndim != 1 or not start.is_floating_point() or len(start) == 0:
         shown = None if start is None else f"{start.dtype} of shape {list(start.shape)}"
         raise InputError(f"start is {shown}; expected a flat floating tensor [n]")
-    count = min(len(start), SMALL) if exponents is None else exponents
+    count = min(len(start), _FOLLOWED) if exponents is None else exponents
     before = steps // 10 if transient is None else transient
     if not 1 <= count <= len(start):
         raise InputError(f"{count} exponents of a map of {len(start)} weights; expected 1 to {len(start)}")
-    if before < 0 or blocks < 2 or steps < blocks:
+    if before < 0 or blocks < 2:
         raise InputError(
-            f"steps {steps}, transient {before}, blocks {blocks}: expected at least two blocks, a step for each, and "
-            "a transient of zero or more"
+            f"steps {steps}, transient {before}, blocks {blocks}: expected at least two steps and blocks, and a "
+            "transient of zero or more"
         )
     if theory is not None and len(theory) != count:
         raise InputError(f"theory names {len(theory)} exponents, {count} are measured")

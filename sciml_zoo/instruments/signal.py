@@ -13,6 +13,10 @@ speaks of plain chains of layers with independent weights and one activation: of
 with attention) the same is measured, and the verdict says why the theory does not apply. Finite width scatters
 ln‖δ^l‖² by O(√(depth/width)) (Hanin & Nica, 2020): ``fluctuations``.
 
+The phase is that of the theory: χ at the variance fixed point of the network's own σ_w² and σ_b², or at the measured
+variances where there is none, as for ReLU off criticality. The rate measured over the layers includes the way to the
+fixed point, which for tanh at σ_w² = 1 is long (q falls as 1/depth), and is reported beside it.
+
 Example:
     >>> result = measure(width=200, depth=20, activation="relu", weight_variance=2.0, bias_variance=0.0)
     >>> result.phase
@@ -33,7 +37,7 @@ from torch import nn
 from sciml_zoo.errors import InputError
 from sciml_zoo.instruments._activation import Activation, activation_name
 from sciml_zoo.instruments._layer_trace import LayerTrace, trace
-from sciml_zoo.instruments._prediction import predict, weight_statistics
+from sciml_zoo.instruments._prediction import log_rate, predict, sampling_errors, weight_statistics
 from sciml_zoo.instruments.initialisation import initialise_, plain_network
 from sciml_zoo.instruments.mean_field import Theory, critical_initialisation, critical_point, theory
 from sciml_zoo.instruments.result import Result
@@ -45,7 +49,8 @@ if TYPE_CHECKING:
 __all__ = ["SignalResult", "critical_initialisation", "initialise_", "measure", "theory"]
 
 _INPUT_CORRELATION = 0.5  # of the examples of a network of its own
-_RESOLUTION = 0.02  # of ln χ a layer: closer to zero is critical whatever the error
+_RESOLUTION = 0.02  # of the measured rate, without a theory: closer to zero is critical whatever the error
+_UNDECIDED = 0.3  # of a rate: whoever knows it no better than this cannot tell the phase
 
 
 @dataclass(frozen=True)
@@ -78,8 +83,10 @@ class SignalResult(Result):
         multiplier: geometric mean of ``multipliers``.
         multiplier_error: standard error of it over the draws, or the predicted fluctuation if that is larger.
         depth_scale: 1/|ln multiplier|, in layers.
-        phase: ``ordered`` (gradients vanish), ``critical``, ``chaotic`` (they explode), or ``not applicable``.
-        verdict: the phase in words, or the reason why there is none.
+        phase: ``ordered`` (gradients vanish), ``critical``, ``chaotic`` (they explode), by χ at the fixed point, within
+            the errors of weight statistics and of finite width; ``undecided`` if these are too large, or
+            ``not applicable``. By the measured multiplier if the activation is not known.
+        verdict: the phase in words, or the reason why there is none, and the measured multiplier.
         suggestion: a critical initialisation, N(0, σ_w²/fan_in) for weights and N(0, σ_b²) for biases, with its theory;
             None where the activation is not known or none exists.
         gradients: the cost in gradient evaluations, here backward passes from the outputs on all inputs.
@@ -236,18 +243,22 @@ def _result(
         activation = one.activations[0]
     elif activation is None and len(one.activations) > 1:
         obstacles.append(f"the activations differ ({', '.join(activation_name(each) for each in one.activations)})")
-    predicted, where = None, None
+    predicted, where, expected, errors = None, None, None, (0.0, 0.0)
     if not obstacles and activation is not None and np.isfinite(weight_variances[1:]).all():
         predicted = predict(one, activation, variances, correlations.mean(0)[0], weight_variances, bias_variances)
         mean_weight, mean_bias = float(weight_variances[1:].mean()), float(bias_variances[1:].mean())
-        where = theory(activation, mean_weight, mean_bias, start=max(float(variances[0]), 1e-12))
+        start = max(float(variances[0]), 1e-12)
+        where = theory(activation, mean_weight, mean_bias, start=start)
+        if drawn is None:
+            errors = sampling_errors(one, weight_variances, bias_variances)
+        expected = (where.variance, *log_rate(activation, where, predicted, start, errors))
         # Cotangents of one model do not tell how models scatter, and the scatter of few networks is not well known.
         spread = float(np.fmax(spread, predicted.fluctuations[0] / (n_layers - 1) / math.sqrt(len(traces))))
-    phase, verdict = _verdict(obstacles, activation, log_multiplier, spread, n_layers)
+    phase, verdict = _verdict(obstacles, activation, log_multiplier, spread, n_layers, expected)
     suggestion = None
     if not obstacles and activation is not None:
         suggestion = _suggest(activation)
-        if suggestion is not None and phase != "critical":
+        if suggestion is not None and phase != "critical" and not _has(where, suggestion, errors):
             verdict += (
                 f"; critical for {suggestion.activation} would be weights of variance "
                 f"{suggestion.weight_variance:.4g}/fan_in and biases of variance {suggestion.bias_variance:.3g}"
@@ -299,28 +310,51 @@ def _obstacles(seen: LayerTrace, variances: NDArray[np.float64], logs: NDArray[n
 
 
 def _verdict(
-    obstacles: list[str], activation: Activation | None, log_multiplier: float, error: float, n_layers: int
+    obstacles: list[str],
+    activation: Activation | None,
+    log_multiplier: float,
+    error: float,
+    n_layers: int,
+    expected: tuple[float, float, float] | None,
 ) -> tuple[str, str]:
-    """Returns the phase and what it means."""
+    """Returns the phase and what it means; ``expected`` are q*, ln χ and its tolerance, None without a theory."""
     if obstacles:
         verdict = f"not applicable: {'; '.join(obstacles)}: the mean-field theory of plain networks does not apply"
         if math.isfinite(log_multiplier) and n_layers > 1:
             verdict += f"; measured, the squared gradient changes by a factor of {math.exp(log_multiplier):.4g} a layer"
         return "not applicable", verdict
-    critical = abs(log_multiplier) <= np.fmax(_RESOLUTION, 2 * error)
-    phase = "critical" if critical else "ordered" if log_multiplier < 0 else "chaotic"
-    fate = {
-        "critical": "gradients keep their size",
-        "ordered": f"gradients vanish, by a factor e in {1 / abs(log_multiplier or 1):.3g} layers",
-        "chaotic": f"gradients explode, by a factor e in {1 / abs(log_multiplier or 1):.3g} layers",
-    }[phase]
+    rate, tolerance, place = log_multiplier, float(np.fmax(_RESOLUTION, 2 * error)), ""
+    if expected is not None and expected[2] <= _UNDECIDED:
+        variance, rate, tolerance = expected
+        place = " at the fixed point" if variance < math.inf else " at the variances of the layers"
+        place += f" (σ_w²χ = {math.exp(rate):.4g})"
+    if tolerance > _UNDECIDED and not place:
+        phase, fate = "undecided", "the network is too narrow or too shallow to tell"
+    elif abs(rate) <= tolerance:
+        phase, fate = "critical", "gradients keep their size"
+    else:
+        phase, fate = ("ordered", "gradients vanish") if rate < 0 else ("chaotic", "gradients explode")
+        fate += f", by a factor e in {1 / abs(rate):.3g} layers"
     factor = math.exp(log_multiplier)
+    known = f" ± {factor * error:.1g}" if math.isfinite(error) else ""
     verdict = (
-        f"{phase}: {fate}; the squared gradient changes by a factor of {factor:.4g} ± {factor * error:.1g} a layer"
+        f"{phase}{place}: {fate}; over these {n_layers} layers squared gradients changed by a factor of "
+        f"{factor:.4g}{known} a layer"
     )
     if activation is None:
         verdict += "; the activation is not recognised, name it (activation=…) for the theory and a suggestion"
     return phase, verdict
+
+
+def _has(where: Theory | None, suggestion: Theory, errors: tuple[float, float]) -> bool:
+    """Returns whether a network has the variances that are suggested, within three standard errors or 1 %."""
+    return where is not None and all(
+        abs(has - wanted) <= max(0.01 * wanted, 3 * error)
+        for has, wanted, error in (
+            (where.weight_variance, suggestion.weight_variance, errors[0]),
+            (where.bias_variance, suggestion.bias_variance, errors[1]),
+        )
+    )
 
 
 def _suggest(activation: Activation) -> Theory | None:

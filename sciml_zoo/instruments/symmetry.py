@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from sciml_zoo.errors import InputError
 from sciml_zoo.instruments._objective import Objective
 from sciml_zoo.instruments._parabola import Nudge, departures, growth
-from sciml_zoo.instruments._tangents import push_of
+from sciml_zoo.instruments._tangents import Tangents
 from sciml_zoo.instruments._units import HiddenLayer, UnitPair, closest, hidden_layers, identical_units, paired
 from sciml_zoo.instruments.chaos import gradient_descent_map
 from sciml_zoo.instruments.result import Result
@@ -188,11 +188,19 @@ def _trained_layers(model: nn.Module, objective: Objective) -> list[HiddenLayer]
 
 @torch.no_grad()
 def _swaps(objective: Objective, layer: HiddenLayer) -> bool:
-    """Returns whether the loss stays the same when every unit takes the place of the next."""
+    """Returns whether the loss stays the same when every unit takes the place of the next.
+
+    At a loss of zero only a control says what rounding is: units that are read in the next's place but not written
+    there, which is another function.
+    """
     named = objective.named(objective.start)
-    before = objective(objective.start)
-    after = objective(objective.flat(layer.with_units(named, layer.units(named).roll(1, 0))))
-    return bool((after - before).abs() <= torch.finfo(before.dtype).eps ** 0.75 * before.abs())
+    swapped = layer.with_units(named, layer.units(named).roll(1, 0))
+    before, after, control = (
+        objective(objective.flat(each)) for each in (named, swapped, named | {layer.outgoing: swapped[layer.outgoing]})
+    )
+    change = (control - before).abs()
+    scale = before.abs() + change.where(change.isfinite(), 0)
+    return bool((after - before).abs() <= torch.finfo(before.dtype).eps ** 0.75 * scale)
 
 
 def _follow(
@@ -208,7 +216,7 @@ def _follow(
     reference = objective.start
     tangent = _difference(objective, [(layer, pair) for layer, pair, equal in followed if equal], seed)
     linear = bool(tangent.any())
-    push = push_of(step_map, reference)
+    pushed = Tangents(step_map, reference)
     state = reference + noise * tangent
     apart = noise > 0 and linear
     scale = 0.0
@@ -220,7 +228,8 @@ def _follow(
         if t == steps:
             break
         if linear:
-            reference, tangent = (part.detach() for part in push(reference, tangent))
+            reference, products = pushed.push(reference, tangent[None])
+            tangent = products[0]
             size = float(tangent.norm())
             if size > 0:
                 scale += math.log(size)

@@ -249,8 +249,8 @@ def test_a_spectrum_is_drawn_beside_its_theory():
         ({"start": torch.ones(2, dtype=torch.long)}, "int64"),
         ({"exponents": 3}, "3 exponents of a map of 2"),
         ({"exponents": 0}, "0 exponents"),
-        ({"steps": 5}, "at least two blocks"),
-        ({"blocks": 1}, "at least two blocks"),
+        ({"steps": 1}, "at least two steps"),
+        ({"blocks": 1}, "at least two steps"),
         ({"transient": -1}, "transient -1"),
         ({"theory": [0.0]}, "theory names 1"),
         ({"step_map": lambda x: x.sum()}, "expected the same shape"),
@@ -294,3 +294,44 @@ def test_losses_that_forward_differentiation_refuses(units):
         for loss in (lambda m: nn.functional.mse_loss(m(x), y), lambda m: (m(x) - y).square().mean())
     ]
     torch.testing.assert_close(*spectra, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("start", [0.3, [0.3], torch.tensor(0.3, dtype=torch.float64)])
+def test_numbers_and_lists_are_starts(start):
+    found = chaos.measure(lambda x: 4 * x * (1 - x), start, 4000)
+    assert found.spectrum.tolist() == pytest.approx([math.log(2)], abs=0.02)
+
+
+def test_a_map_with_branches_and_one_with_parameters():
+    def tent(x):
+        return 1.9999 * x if x[0] < 0.5 else 1.9999 * (1 - x)
+
+    found = chaos.measure(tent, torch.tensor([0.3], dtype=torch.float64), 200)
+    assert float(found.spectrum) == pytest.approx(math.log(1.9999), abs=1e-10)
+    torch.manual_seed(0)
+    layer = chaos.measure(nn.Sequential(nn.Linear(5, 5), nn.Tanh()), torch.randn(5), 100)
+    assert not layer.spectrum.requires_grad
+    assert layer.plot().axes
+
+
+def test_a_map_with_gradients_of_its_own_is_differenced():
+    class Doubled(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return 2 * x
+
+        @staticmethod
+        def backward(ctx, gradient):
+            return 2 * gradient
+
+    torch.manual_seed(0)
+    model = nn.Linear(3, 1, bias=False).double()
+    x = torch.randn(10, 3, dtype=torch.float64)
+    rate = 0.05
+    spectrum = chaos.measure(
+        *chaos.training_map(model, lambda m: Doubled.apply(m(x)).square().mean(), rate), 20
+    ).spectrum
+    curvatures = torch.linalg.eigvalsh(8 * x.T @ x / 10)
+    torch.testing.assert_close(
+        spectrum, (1 - rate * curvatures).abs().log().sort(descending=True).values, rtol=1e-6, atol=1e-8
+    )

@@ -118,6 +118,35 @@ def test_an_order_parameter_of_the_users_is_followed():
     torch.testing.assert_close(found.sweeps[0].rising.susceptibility[:, 0], torch.ones(3).double(), atol=1e-5, rtol=0)
 
 
+def product(model):
+    return model[2].weight @ model[1].weight @ model[0].weight
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_a_mode_that_is_gone_at_every_strength_has_no_transition(dtype):
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        model = nn.Sequential(*(nn.Linear(2, 2, bias=False) for _ in range(3))).to(dtype)
+    target = torch.tensor([2.0, 1.0], dtype=dtype).diag()
+
+    def sweep(strengths, order):
+        (swept,) = phase.measure(
+            model, lambda m: (target - product(m)).square().sum() / 2, strengths=strengths, order=order
+        ).sweeps
+        return swept
+
+    # Only the larger singular value is found from this start.
+    both = sweep(np.linspace(0.1, 1.8, 41), lambda m: torch.linalg.svdvals(product(m)))
+    assert both.rising.kinds == ("jump", "none")
+    assert both.rising.critical[0].item() == pytest.approx(phase.critical_strength(2.0, 3), rel=0.02)
+    assert both.rising.critical[1].isnan()
+    assert both.rising.order[0, 1] < 1e-6
+    assert both.falling.kinds == ("none", "none")
+    # Above every transition the start is all that is not noise.
+    gone = sweep(np.linspace(2, 4, 9), lambda m: torch.linalg.svdvals(product(m)))
+    assert gone.rising.kinds == gone.falling.kinds == ("none", "none")
+
+
 def test_results_can_be_drawn_and_written(second_order, first_order):
     scaling = phase.finite_size((4, 8), instances=2)
     whole = phase.PhaseResult((second_order, first_order), scaling, 1)

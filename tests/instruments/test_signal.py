@@ -117,6 +117,54 @@ def test_the_verdict_on_torchs_default_and_after_the_suggested_initialisation() 
     assert signal.measure(net, 0.1 * x).phase == "critical"
 
 
+@pytest.mark.parametrize(
+    ("activation", "weight_variance", "bias_variance"),
+    [("tanh", 1.0, 0.0), ("erf", math.pi / 4, 0.0), ("tanh", 1.7603, 0.05), ("relu", 2.0, 0.0)],
+)
+def test_a_slow_way_to_the_fixed_point_is_no_phase(activation: str, weight_variance: float, bias_variance: float):
+    """At σ_w² = 1 the variances of tanh fall as 1/depth and gradients with them: no longer once they are small."""
+    result = signal.measure(activation=activation, weight_variance=weight_variance, bias_variance=bias_variance)
+    assert result.phase == "critical"
+    assert "critical for" not in result.verdict
+    assert f"over these 40 layers squared gradients changed by a factor of {result.multiplier:.4g} ±" in result.verdict
+    if (activation, bias_variance) == ("tanh", 0.0):
+        assert result.multiplier == pytest.approx(0.9, abs=0.02)
+
+
+@pytest.mark.parametrize(("width", "depth"), [(64, 4), (64, 12), (200, 30)])
+@pytest.mark.parametrize("activation", [*CRITICAL, "linear"])
+def test_the_critical_initialisation_is_critical(activation: str, width: int, depth: int) -> None:
+    for seed in range(2):
+        net = initialise_(plain_network(width, depth, activation), "critical", activation=activation, seed=seed)
+        x = torch.randn(16, width, generator=torch.Generator().manual_seed(seed))
+        result = signal.measure(net, x, activation=activation)
+        assert result.phase == "critical", result.verdict
+        assert "critical for" not in result.verdict
+
+
+@pytest.mark.parametrize(("scale", "phase"), [(0.9, "ordered"), (1.1, "chaotic")])
+@pytest.mark.parametrize(("activation", "bias_variance"), [("relu", 0.0), ("tanh", 0.05), ("gelu", 0.2)])
+def test_ten_percent_off_is_not_critical(activation: str, bias_variance: float, scale: float, phase: str) -> None:
+    weight_variance = scale * critical_initialisation(activation, bias_variance)
+    net = initialise_(plain_network(300, 20, activation), (weight_variance, bias_variance))
+    x = torch.randn(16, 300, generator=torch.Generator().manual_seed(0))
+    result = signal.measure(net, x, activation=activation)
+    assert result.phase == phase
+    assert "critical for" in result.verdict
+
+
+@pytest.mark.parametrize("scheme", [None, "critical"])
+def test_a_network_may_be_too_small_to_tell(scheme: str | None) -> None:
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 3))
+    if scheme is not None:
+        initialise_(net, scheme, activation="relu")
+    result = signal.measure(net, torch.randn(16, 1, 8, 8))
+    assert result.phase == "undecided"
+    assert "too narrow or too shallow to tell" in result.verdict
+    assert ("critical for" in result.verdict) == (scheme is None)
+
+
 @pytest.mark.parametrize("mode", [True, False])
 def test_model_and_random_state_are_left_alone(mode: bool) -> None:
     net = nn.Sequential(nn.Linear(10, 20), nn.BatchNorm1d(20), nn.ReLU(inplace=True), nn.Dropout(0.5), nn.Linear(20, 2))

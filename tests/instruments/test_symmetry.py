@@ -204,6 +204,26 @@ def test_a_skip_connection_forbids_the_swap():
         symmetry.measure(model, lambda module: (module(x) - target).square().mean())
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("score", [nn.functional.mse_loss, nn.functional.l1_loss])
+@pytest.mark.parametrize("seed", range(3))
+def test_units_are_swapped_at_a_loss_of_zero(dtype, score, seed):
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        x = torch.randn(64, 4, dtype=dtype)
+        model = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 1)).to(dtype)
+        y = model(x).detach()
+        skipping = Skipping().to(dtype)
+    assert score(model(x), y) == 0
+    found = symmetry.measure(model, lambda module: score(module(x), y), steps=5)
+    assert found.layers == {"0": True}
+    assert found.distances.isfinite().all()
+    # What cannot be swapped is still told apart.
+    target = skipping(x[:, :3]).detach()
+    with pytest.raises(InputError, match="no hidden layer whose units can be swapped"):
+        symmetry.measure(skipping, lambda module: score(module(x[:, :3]), target))
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
