@@ -16,7 +16,6 @@ from sciml_zoo import adversarial
 from sciml_zoo.adversarial.data import load_images
 from sciml_zoo.adversarial.inference import evaluate, predict
 from sciml_zoo.adversarial.model import DigitsCNN, DigitsCNNConfig
-from sciml_zoo.adversarial.showcase import demo
 from sciml_zoo.cli import main
 from sciml_zoo.errors import InputError
 
@@ -187,14 +186,3 @@ def test_the_example_in_the_docstring_runs():
     failed, attempted = map(int, run(code).split())
     assert failed == 0
     assert attempted >= 8
-
-
-def test_the_demo_shows_every_classifier(tmp_path):
-    said: list[str] = []
-    table, *_ = demo(tmp_path, said.append).tables
-    names = sz.list_models(pretrained=True, domain="adversarial")
-    assert [row[0] for row in table.rows] == names
-    assert all(any(name in line for line in said) for name in names)
-    for row in table.rows:
-        accuracies = [float(cell.split(" ± ")[0]) for cell in row[1:]]
-        assert accuracies == sorted(accuracies, reverse=True)

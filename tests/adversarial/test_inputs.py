@@ -12,14 +12,14 @@ from sciml_zoo.potentials import ConfigurationEnergy
 
 
 def bases(n: int) -> Tensor:
-    codes = torch.randint(0, 4, (n, 60), generator=torch.Generator().manual_seed(0))
+    codes = torch.randint(0, 4, (n, 40), generator=torch.Generator().manual_seed(0))
     return F.one_hot(codes, 4).double()
 
 
 def site_loss(logits: Tensor, labels: Tensor | None) -> Tensor:
-    """Returns the loss of there being a donor on the plus strand at base 30, [n]."""
+    """Returns the loss of there being a donor on the plus strand at base 20, [n]."""
     assert labels is not None
-    return F.binary_cross_entropy_with_logits(logits[:, 30, 0, 0], labels, reduction="none")
+    return F.binary_cross_entropy_with_logits(logits[:, 20, 0, 0], labels, reduction="none")
 
 
 def test_relaxed_bases_of_a_splice_site_network():
@@ -40,7 +40,7 @@ def test_bases_that_change_a_call_are_found_on_the_way_of_an_attack():
     sequences = bases(2)
 
     def calls(relaxed: Tensor) -> Tensor:
-        logit: Tensor = model.from_one_hot(relaxed)[:, 30, 0, 0]
+        logit: Tensor = model.from_one_hot(relaxed)[:, 20, 0, 0]
         return torch.stack([torch.zeros_like(logit), logit], 1)
 
     labels = calls(sequences).argmax(1)

@@ -23,6 +23,9 @@ def test_every_classifier_is_scored(shown):
     names = sz.list_models(pretrained=True, domain="adversarial")
     assert [row[0] for row in report.tables[0].rows] == names
     assert all(any(name in line for line in said) for name in names)
+    for row in report.tables[0].rows:
+        accuracies = [float(cell.split(" ± ")[0]) for cell in row[1:]]
+        assert accuracies == sorted(accuracies, reverse=True)
 
 
 def test_work_closes_and_the_boundary_costs_the_same_on_both_networks_but_lies_farther_on_one(shown):
