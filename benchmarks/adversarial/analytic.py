@@ -11,7 +11,7 @@ import sys
 import torch
 from torch import Tensor
 
-from benchmarks.adversarial._results import machine, write_results
+from benchmarks._results import machine, write_results
 from sciml_zoo.adversarial import LossPotential, barrier, random_paths, work
 
 SEED, ALLOWED = 0, 1e-6
@@ -79,7 +79,7 @@ def main() -> int:
         print(f"{what:45} {error:.1e}")
     print(f"{'highest saddle of Müller and Brown':45} {saddle:.4f}, published {SADDLE}")
     content = {"seed": SEED, **machine(), "errors": errors, "saddle": saddle, "published": SADDLE, "passed": passed}
-    write_results("analytic", content)
+    write_results("adversarial.analytic", content)
     return int(not passed)
 
 

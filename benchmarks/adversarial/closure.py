@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 import sciml_zoo as sz
-from benchmarks.adversarial._results import machine, write_results
+from benchmarks._results import machine, write_results
 from sciml_zoo.adversarial.attacks import ATTACKS
 from sciml_zoo.adversarial.data import load_images
 from sciml_zoo.adversarial.line_integral import loops, work
@@ -69,7 +69,7 @@ def main() -> int:
         for entry in models.values()
         for row in entry["attacks"].values()
     ) and all(entry["around"]["largest"] <= ALLOWED_AROUND for entry in models.values())
-    write_results("closure", {"n": chosen.n, "seed": SEED, **machine(), "closed": closed, "models": models})
+    write_results("adversarial.closure", {"n": chosen.n, "seed": SEED, **machine(), "closed": closed, "models": models})
     return int(not closed)
 
 

@@ -22,8 +22,8 @@ import torch
 from torch import Tensor, nn
 
 import sciml_zoo as sz
+from benchmarks._results import machine, write_results
 from benchmarks.adversarial._environment import export, run_peer
-from benchmarks.adversarial._results import machine, write_results
 from sciml_zoo.adversarial.completeness import Attributions, integrated_gradients
 from sciml_zoo.adversarial.data import load_images
 from sciml_zoo.adversarial.path import Path
@@ -143,7 +143,7 @@ def main() -> int:
     models = {
         name: {key: measured(name, images, labels, key, BUDGETS_OF[key]) for key in chosen.targets} for name in MODELS
     }
-    write_results("completeness", {"n": chosen.n, "gradients": BUDGET, **machine(), "models": models})
+    write_results("adversarial.completeness", {"n": chosen.n, "gradients": BUDGET, **machine(), "models": models})
     return int(not all(row["passed"] for rows in models.values() for row in rows.values()))
 
 

@@ -28,7 +28,7 @@ from scipy.stats import binom
 from torch import Tensor, nn
 
 import sciml_zoo as sz
-from benchmarks.adversarial._results import machine, write_results
+from benchmarks._results import machine, write_results
 from sciml_zoo.adversarial.attacks import ATTACKS
 from sciml_zoo.adversarial.attacks.recording import Recording
 from sciml_zoo.adversarial.data import load_images
@@ -241,7 +241,7 @@ def main() -> int:
     rows = [row for entry in models.values() for part in entry["recording"].values() for row in part.values()]
     cheap = all(row["cpu_ratio"]["median"] <= ALLOWED for row in rows)
     write_results(
-        "cost",
+        "adversarial.cost",
         {
             "n": chosen.n,
             "n_integrated": chosen.n_integrated,

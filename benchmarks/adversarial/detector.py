@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.adversarial._results import machine, write_results
+from benchmarks._results import machine, write_results
 from benchmarks.adversarial._suspect_variants import BROKEN_VARIANTS, HONEST_VARIANTS
 from benchmarks.adversarial._suspects import BROKEN, HONEST, Suspect
 from sciml_zoo.adversarial.audits import audit
@@ -78,7 +78,9 @@ def main() -> int:
     right = {title: sum(row["right"] for row in rows) for title, rows in found.items()}
     print("\n" + "; ".join(f"{title}: {right[title]} of {len(rows)} right" for title, rows in found.items()))
     if not chosen.named and len(found) == len(TABLES):
-        write_results("detector", {"seed": SEED, "samples": SAMPLES, **machine(), "right": right, "tables": found})
+        write_results(
+            "adversarial.detector", {"seed": SEED, "samples": SAMPLES, **machine(), "right": right, "tables": found}
+        )
     return int("sixteen" in found and right["sixteen"] < len(found["sixteen"]))
 
 

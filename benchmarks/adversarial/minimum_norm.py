@@ -23,8 +23,8 @@ import torch
 from torch import Tensor, nn
 
 import sciml_zoo as sz
+from benchmarks._results import machine, results_file, write_results
 from benchmarks.adversarial._environment import export, run_peer
-from benchmarks.adversarial._results import RESULTS, machine, write_results
 from sciml_zoo.adversarial import LabelledImages, load_images
 from sciml_zoo.adversarial.attacks import minnorm_l2, minnorm_linf
 
@@ -104,7 +104,7 @@ def compared(rows: list[Row]) -> bool:
 def written(rows: list[Row], seed: int, foolbox: str) -> None:
     """Writes the rows, with what they depend on."""
     about = {"images": IMAGES, "seed": seed, **machine(foolbox=foolbox)}
-    write_results("minimum_norm", {**about, "rows": [_finite(row) for row in rows]})
+    write_results("adversarial.minimum_norm", {**about, "rows": [_finite(row) for row in rows]})
 
 
 def _finite(row: Row) -> Row:
@@ -115,7 +115,7 @@ def _finite(row: Row) -> Row:
 
 def earlier() -> tuple[list[Row], str]:
     """Returns the rows of an earlier run, if there is one, and the version of foolbox then."""
-    file = RESULTS / "minimum_norm.json"
+    file = results_file("adversarial.minimum_norm")
     if not file.is_file():
         return [], ""
     content = json.loads(file.read_text(encoding="utf-8"))

@@ -20,8 +20,8 @@ import torch
 from torch import Tensor, nn
 
 import sciml_zoo as sz
+from benchmarks._results import machine, write_results
 from benchmarks.adversarial._environment import export, run_peer
-from benchmarks.adversarial._results import machine, write_results
 from sciml_zoo.adversarial.data import load_images
 from sciml_zoo.adversarial.line_integral import work
 from sciml_zoo.adversarial.path import Path as Trajectory
@@ -109,7 +109,7 @@ def main() -> int:
         for row in rows
     )
     content = {"n": chosen.n, **options, **machine(**versions), "allowed": ALLOWED, "passed": passed, "models": models}
-    write_results("recorders", content)
+    write_results("adversarial.recorders", content)
     return int(not passed)
 
 

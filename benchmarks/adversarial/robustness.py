@@ -36,7 +36,7 @@ import torch
 from torch import Tensor, nn
 
 import sciml_zoo as sz
-from benchmarks.adversarial._results import machine, write_results
+from benchmarks._results import machine, write_results
 from sciml_zoo.adversarial.attacks.objective import margin
 from sciml_zoo.adversarial.barriers import barrier
 from sciml_zoo.adversarial.basins import basin_exit, boundary_crossing
@@ -210,7 +210,7 @@ def main() -> int:
         _show(kind, pairs[kind])
         print(f"{kind} rises: {rises[kind]}", flush=True)
     settings = {"radius": RADIUS, "far": FAR, "stiffness": STIFFNESS, "seed": SEED, "resamples": RESAMPLES}
-    write_results("robustness", {"settings": settings, **machine(), "rises": rises, "pairs": pairs})
+    write_results("adversarial.robustness", {"settings": settings, **machine(), "rises": rises, "pairs": pairs})
     return int(not all(one for kind in rises.values() for one in kind.values()))
 
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 import sciml_zoo as sz
-from benchmarks.adversarial._results import machine, write_results
+from benchmarks._results import machine, write_results
 from sciml_zoo.adversarial.attacks import pgd_l2
 from sciml_zoo.adversarial.barriers import Barriers, barrier
 from sciml_zoo.adversarial.basins import basin_exit, boundary_crossing
@@ -66,7 +66,7 @@ def main() -> None:
         "models": models,
         **machine(),
     }
-    write_results("saddles", content)
+    write_results("adversarial.saddles", content)
 
 
 def pairs(

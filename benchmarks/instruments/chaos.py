@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
-from benchmarks.instruments._results import machine, write_results
+from benchmarks._results import machine, write_results
 from sciml_zoo.instruments import chaos
 from sciml_zoo.instruments._objective import Objective
 
@@ -172,7 +172,7 @@ def main() -> None:
     for name, met in passed.items():
         console.print(f"{'met' if met else 'MISSED'}: {name}")
     write_results(
-        "chaos",
+        "instruments.chaos",
         {
             "quadratic_errors": errors,
             "orbits": orbits,

@@ -23,7 +23,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
 
-from benchmarks.instruments._results import machine, write_results
+from benchmarks._results import machine, write_results
 from sciml_zoo.instruments import curvature
 
 NETWORKS, LARGEST = 20, 2000
@@ -162,7 +162,7 @@ def main() -> int:
         "met": met,
         **machine(),
     }
-    write_results("curvature", result)
+    write_results("instruments.curvature", result)
     return 0 if all(met.values()) else 1
 
 

@@ -13,7 +13,7 @@ import time
 
 import torch
 
-from benchmarks.instruments._results import machine, write_results
+from benchmarks._results import machine, write_results
 from sciml_zoo.instruments import hooke
 
 #: ηh of the stiffest spring; at 1 it needs one step.
@@ -60,7 +60,7 @@ def main() -> int:
     met = largest["force"] <= TOLERANCE and largest["step"] <= TOLERANCE
     print(f"largest error of a force {largest['force']:.1f}, of a step {largest['step']:.1f}; target ≤ {TOLERANCE:g}")
     write_results(
-        "hooke",
+        "instruments.hooke",
         {
             "met": met,
             "tolerance": TOLERANCE,

@@ -24,7 +24,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from benchmarks.instruments._results import machine, write_results
+from benchmarks._results import machine, write_results
 from sciml_zoo.instruments import mechanics
 from sciml_zoo.optim import DampedHamiltonian
 
@@ -192,7 +192,7 @@ def main() -> int:
     }
     met = all(row["met"] for rows in found.values() for row in rows)
     print("all targets met" if met else "a target was missed")
-    write_results("mechanics", {"met": met, **found, "seconds": time.perf_counter() - begun, **machine()})
+    write_results("instruments.mechanics", {"met": met, **found, "seconds": time.perf_counter() - begun, **machine()})
     return 0 if met else 1
 
 

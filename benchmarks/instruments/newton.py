@@ -21,7 +21,7 @@ from rich.table import Table
 from scipy import stats
 from torch import Tensor, nn
 
-from benchmarks.instruments._results import machine, write_results
+from benchmarks._results import machine, write_results
 from sciml_zoo.optim.newton import MassTensorNewton
 
 CONDITIONS = (1.0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6)
@@ -139,7 +139,7 @@ def main() -> int:
         "met": met,
         **machine(),
     }
-    write_results("newton", result)
+    write_results("instruments.newton", result)
     return 0 if all(met.values()) else 1
 
 

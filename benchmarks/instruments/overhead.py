@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from benchmarks.instruments._results import machine, write_results
+from benchmarks._results import machine, write_results
 from sciml_zoo.instruments import curvature, signal
 from sciml_zoo.instruments.callback import Recurring
 from sciml_zoo.potentials import recipe as potentials
@@ -109,7 +109,7 @@ def main() -> int:
         print(f"{name:15} {found['steps']} steps, {found['seconds']:.0f} s: {taken}: {100 * found['overhead']:.1f} %")
     passed = all(row["overhead"] <= ALLOWED and all(row["measurements"].values()) for row in networks.values())
     content = {"allowed": ALLOWED, "seconds": chosen.seconds, **machine(), "networks": networks, "passed": passed}
-    write_results("overhead", content)
+    write_results("instruments.overhead", content)
     return int(not passed)
 
 

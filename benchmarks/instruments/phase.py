@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.instruments._results import machine, write_results
+from benchmarks._results import machine, write_results
 from sciml_zoo.instruments import phase
 
 SEED, WIDTH = 0, 8
@@ -99,7 +99,7 @@ def main() -> int:
         print(f"{'met' if reached else 'MISSED':8s}{target}")
     settings = {"seed": SEED, "width": WIDTH, "instances": INSTANCES}
     found = {"two_layers": swept[2], "three_layers": swept[3], "coexistence": equal, "scaling": scaling.to_dict()}
-    write_results("phase", settings | machine() | found | {"met": met})
+    write_results("instruments.phase", settings | machine() | found | {"met": met})
     return 0 if all(met.values()) else 1
 
 

@@ -30,7 +30,7 @@ from rich.console import Console
 from rich.table import Table
 from scipy import stats
 
-from benchmarks.instruments._results import machine, write_results
+from benchmarks._results import machine, write_results
 from sciml_zoo.instruments import signal
 from sciml_zoo.instruments.initialisation import initialise_, plain_network
 from sciml_zoo.instruments.mean_field import critical_initialisation, theory
@@ -204,7 +204,7 @@ def main() -> int:
     passed = all(row["passed"] for row in steepness + flat + off)
     seconds = time.perf_counter() - begun
     write_results(
-        "signal",
+        "instruments.signal",
         {
             "multipliers": {"width": WIDTH, "depth": DEPTH, "networks": DRAWS, "inputs": EXAMPLES, "rows": steepness},
             "gradients": {

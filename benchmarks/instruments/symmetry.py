@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
 
-from benchmarks.instruments._results import machine, write_results
+from benchmarks._results import machine, write_results
 from sciml_zoo.instruments import symmetry
 from sciml_zoo.instruments._parabola import Nudge, departures, growth
 from sciml_zoo.instruments.symmetry import fitted_growth
@@ -162,7 +162,7 @@ def main() -> None:
     for name, met in passed.items():
         console.print(f"{'met' if met else 'MISSED'}: {name}")
     write_results(
-        "symmetry",
+        "instruments.symmetry",
         {
             "parabola": rows,
             "network": pairs,

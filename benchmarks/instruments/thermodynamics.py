@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from benchmarks.instruments._results import machine, write_results
+from benchmarks._results import machine, write_results
 from sciml_zoo.instruments import thermodynamics
 from sciml_zoo.instruments.thermodynamics import linear_regression, polynomials
 
@@ -188,7 +188,7 @@ def main() -> int:
         "temperatures": TEMPERATURES,
     }
     found = {"regression": rows, "mean_field": gaps, "network": bump, "met": met}
-    write_results("thermodynamics", settings | machine() | found)
+    write_results("instruments.thermodynamics", settings | machine() | found)
     return 0 if all(met.values()) else 1
 
 

@@ -15,7 +15,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.instruments._results import machine, write_results
+from benchmarks._results import machine, write_results
 from sciml_zoo.instruments import viscosity
 from sciml_zoo.instruments.viscosity import AntisymmetricMedium
 
@@ -87,7 +87,7 @@ def main() -> int:
     seconds = time.perf_counter() - begun
     targets = {"relative": RELATIVE, "absolute_at_zero": ABSOLUTE}
     content = {"width": WIDTH, "targets": targets, "rows": rows, "large_signals": large, "seconds": seconds}
-    write_results("viscosity", content | machine())
+    write_results("instruments.viscosity", content | machine())
     return int(not all(row["passed"] for row in [*rows, *large]))
 
 

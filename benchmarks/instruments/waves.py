@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from benchmarks.instruments._results import machine, write_results
+from benchmarks._results import machine, write_results
 from sciml_zoo.instruments import waves
 from sciml_zoo.instruments.waves import ENDS, WaveNetwork
 
@@ -143,7 +143,7 @@ def main() -> int:
     seconds = time.perf_counter() - begun
     targets = {"field": FIELD, "speed": SPEED, "frequency_and_reflection": EXACT, "growth": GROWTH}
     content = {"units": UNITS, "seed": SEED, "targets": targets, "rows": rows, "own_network": own, "seconds": seconds}
-    write_results("waves", content | machine())
+    write_results("instruments.waves", content | machine())
     return int(not all(row["passed"] for row in [*rows, own]))
 
 

@@ -29,11 +29,10 @@ from torch import Tensor
 from sciml_zoo.errors import InputError
 from sciml_zoo.instruments._linear_network import LinearNetwork
 from sciml_zoo.instruments._objective import Objective
-from sciml_zoo.instruments.result import Result
+from sciml_zoo.instruments.result import Panel
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 __all__ = ["FiniteSize", "finite_size"]
 
@@ -44,7 +43,7 @@ _STRENGTHS = (1.0, 1.2)
 
 
 @dataclass(frozen=True)
-class FiniteSize(Result):
+class FiniteSize(Panel):
     """Critical λ of networks that fit noise, over their width.
 
     Attributes:
@@ -70,14 +69,6 @@ class FiniteSize(Result):
     theory_limit: float
     theory_slope: float
     gradients: int
-
-    def plot(self) -> "Figure":
-        """Returns a figure of λ_c over N^{−2/3}."""
-        from matplotlib.figure import Figure
-
-        figure = Figure(figsize=(5.6, 4.2), layout="constrained")
-        self.draw(figure.subplots())
-        return figure
 
     def draw(self, axes: "Axes") -> None:
         """Draws λ_c over N^{−2/3} with the fit and the theory.

@@ -26,6 +26,7 @@ import torch
 from torch import Tensor, nn
 
 from sciml_zoo.errors import InputError
+from sciml_zoo.instruments._bound import Bound
 
 __all__ = ["METHODS", "HessianProducts", "LinearMap", "MatrixProducts"]
 
@@ -127,7 +128,7 @@ class HessianProducts:
     def __init__(self, model: nn.Module, loss: Callable[[nn.Module], Tensor], *, method: str | None = None) -> None:
         if not isinstance(model, nn.Module):
             raise InputError(f"model is a {type(model).__name__}: expected a torch.nn.Module with this loss")
-        self._bound = _Bound(model, loss)
+        self._bound = Bound(model, lambda bound: _scalar(loss(bound)))
         trained = [(f"model.{name}", p) for name, p in model.named_parameters() if p.requires_grad]
         if not trained:
             raise InputError(f"{type(model).__name__} has no parameter with requires_grad: there is nothing to vary")
@@ -283,17 +284,9 @@ class HessianProducts:
                         buffer.copy_(value)
 
 
-class _Bound(nn.Module):
-    """A loss and its model as a module without arguments, which ``functional_call`` needs."""
-
-    def __init__(self, model: nn.Module, loss: Callable[[nn.Module], Tensor]) -> None:
-        super().__init__()
-        self.model = model
-        self.loss = loss
-
-    def forward(self) -> Tensor:
-        value = self.loss(self.model)
-        return value.reshape(()) if isinstance(value, Tensor) and value.numel() == 1 else value
+def _scalar(value: Any) -> Any:
+    """Returns a loss of one element without dimensions; anything else as it is, to be refused."""
+    return value.reshape(()) if isinstance(value, Tensor) and value.numel() == 1 else value
 
 
 def _has_custom_function(value: Tensor) -> bool:

@@ -15,24 +15,12 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from sciml_zoo.errors import InputError
+from sciml_zoo.instruments._bound import Bound
 
 __all__ = ["Objective"]
 
 # In training mode these change buffers or draw random numbers, so that a step is no function of the parameters alone.
 _NOT_A_FUNCTION = (nn.modules.batchnorm._BatchNorm, nn.modules.dropout._DropoutNd)
-
-
-class _Scored(nn.Module):
-    """A model whose output is its loss."""
-
-    def __init__(self, model: nn.Module, loss: Callable[[nn.Module], Tensor]) -> None:
-        super().__init__()
-        self.model = model
-        self.loss = loss
-
-    def forward(self) -> Tensor:
-        """Returns the loss."""
-        return self.loss(self.model)
 
 
 class Objective:
@@ -65,8 +53,7 @@ class Objective:
                 )
         self.shapes = {name: p.shape for name, p in trained.items()}
         self.start = torch.cat([p.detach().reshape(-1) for p in trained.values()])
-        # A module registers its children; that leaves the child as it was, also its mode.
-        self._scored = _Scored(model, loss)
+        self._scored = Bound(model, loss)
         with torch.no_grad():
             value = self(self.start)
         if not isinstance(value, Tensor) or value.ndim != 0 or not bool(value.isfinite()):

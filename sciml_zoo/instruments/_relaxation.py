@@ -22,6 +22,7 @@ from scipy.sparse.linalg import LinearOperator, minres
 from torch import Tensor, nn
 
 from sciml_zoo.errors import InputError
+from sciml_zoo.instruments._bound import Bound
 from sciml_zoo.instruments._objective import Objective
 
 __all__ = ["Regularised"]
@@ -131,19 +132,7 @@ class Regularised:
         if self._order is None:
             return (self.decayed * theta).norm()[None]
         named = {f"model.{name}": part for name, part in self._loss.named(theta.to(self._dtype)).items()}
-        return torch.func.functional_call(_Ordered(self._model, self._order), named, ()).double()
-
-
-class _Ordered(nn.Module):
-    """A model whose output is its order parameter [modes]."""
-
-    def __init__(self, model: nn.Module, order: Callable[[nn.Module], Tensor]) -> None:
-        super().__init__()
-        self.model, self.order = model, order
-
-    def forward(self) -> Tensor:
-        """Returns the order parameter."""
-        return torch.atleast_1d(self.order(self.model))
+        return torch.atleast_1d(torch.func.functional_call(Bound(self._model, self._order), named, ())).double()
 
 
 class _Local:

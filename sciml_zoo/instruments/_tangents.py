@@ -18,6 +18,8 @@ from torch.func import jvp, vjp, vmap
 __all__ = ["Tangents"]
 
 Map = Callable[[Tensor], Tensor]
+# Point [n] and tangent [n] to the image [n] and J times the tangent [n].
+_Product = Callable[[Map, Tensor, Tensor], tuple[Tensor, Tensor]]
 # Point [n] and tangents [k, n] to the image [n] and J times each tangent [k, n].
 _Push = Callable[[Map, Tensor, Tensor], tuple[Tensor, Tensor]]
 
@@ -36,9 +38,11 @@ class Tangents:
     def __init__(self, step_map: Map, point: Tensor) -> None:
         self._map = step_map
         tried = torch.ones(2, len(point), dtype=point.dtype, device=point.device)
-        for push in (_forward, _reverse, _one_by_one(_forward), _one_by_one(_reverse), _differences):
+        exact = (_product, _reverse_product)
+        together = [_together(product) for product in exact]
+        for push in (*together, *(_one_by_one(product) for product in exact), _differences):
             self._push = push
-            self.at_once = push in (_forward, _reverse)
+            self.at_once = push in together
             try:
                 self.push(point, tried)
             except (RuntimeError, NotImplementedError):
@@ -61,32 +65,32 @@ class Tangents:
         return image.detach(), grown.detach()
 
 
-def _forward(step_map: Map, point: Tensor, tangents: Tensor) -> tuple[Tensor, Tensor]:
-    # The image does not depend on the tangent, and is taken once.
-    image, grown = vmap(lambda tangent: jvp(step_map, (point,), (tangent,))[:2])(tangents)
-    return image[0], grown
+def _product(step_map: Map, point: Tensor, tangent: Tensor) -> tuple[Tensor, Tensor]:
+    image, grown = jvp(step_map, (point,), (tangent,))[:2]
+    return image, grown
 
 
-def _reverse(step_map: Map, point: Tensor, tangents: Tensor) -> tuple[Tensor, Tensor]:
-    def product(tangent: Tensor) -> tuple[Tensor, Tensor]:
-        image, pull = vjp(step_map, point)[:2]
-        push = vjp(lambda cotangent: pull(cotangent)[0], torch.zeros_like(image))[1]
-        return image, push(tangent)[0]
-
-    image, grown = vmap(product)(tangents)
-    return image[0], grown
+def _reverse_product(step_map: Map, point: Tensor, tangent: Tensor) -> tuple[Tensor, Tensor]:
+    image, pull = vjp(step_map, point)[:2]
+    push = vjp(lambda cotangent: pull(cotangent)[0], torch.zeros_like(image))[1]
+    return image, push(tangent)[0]
 
 
-def _one_by_one(push: _Push) -> _Push:
-    def each(step_map: Map, point: Tensor, tangents: Tensor) -> tuple[Tensor, Tensor]:
-        image = step_map(point)
-        if push is _forward:
-            return image, torch.stack([jvp(step_map, (point,), (tangent,))[1] for tangent in tangents])
-        pull = vjp(step_map, point)[1]
-        back = vjp(lambda cotangent: pull(cotangent)[0], torch.zeros_like(image))[1]
-        return image, torch.stack([back(tangent)[0] for tangent in tangents])
+def _together(product: _Product) -> _Push:
+    def push(step_map: Map, point: Tensor, tangents: Tensor) -> tuple[Tensor, Tensor]:
+        # The image does not depend on the tangent, and is taken once.
+        image, grown = vmap(lambda tangent: product(step_map, point, tangent))(tangents)
+        return image[0], grown
 
-    return each
+    return push
+
+
+def _one_by_one(product: _Product) -> _Push:
+    def push(step_map: Map, point: Tensor, tangents: Tensor) -> tuple[Tensor, Tensor]:
+        images, grown = zip(*(product(step_map, point, tangent) for tangent in tangents), strict=True)
+        return images[0], torch.stack(grown)
+
+    return push
 
 
 def _differences(step_map: Map, point: Tensor, tangents: Tensor) -> tuple[Tensor, Tensor]:

@@ -123,26 +123,9 @@ class Theory(Result):
 
     def plot(self) -> "Figure":
         """Returns the length map and the correlation map, each against the diagonal."""
-        from matplotlib.figure import Figure
+        from sciml_zoo.instruments._mean_field_figure import maps_figure
 
-        figure = Figure(figsize=(9.0, 4.2), layout="constrained")
-        left, right = figure.subplots(1, 2)
-        left.plot(*self.lengths, label="V(q)")
-        left.plot(self.lengths[0], self.lengths[0], "k:", lw=1, label="q")
-        if 0 < self.variance < math.inf:
-            left.plot(self.variance, self.variance, "ko", label=f"q* = {self.variance:.4g}")
-        left.set(xlabel="variance q of a layer", ylabel="variance of the next layer", title="length map")
-        right.plot(*self.correlations, label="C(c)")
-        right.plot([-1, 1], [-1, 1], "k:", lw=1, label="c")
-        right.plot(self.correlation, self.correlation, "ko", label=f"c* = {self.correlation:.4g}")
-        right.set(xlabel="correlation c of two inputs", ylabel="correlation in the next layer", title="correlation map")
-        for axes in (left, right):
-            axes.legend()
-        figure.suptitle(
-            f"{self.activation}, σ_w² = {self.weight_variance:.4g}, σ_b² = {self.bias_variance:.4g}: "
-            f"χ = {self.multiplier:.4g}, {self.phase}"
-        )
-        return figure
+        return maps_figure(self)
 
 
 def moments(activation: Activation, variance: float) -> Moments:

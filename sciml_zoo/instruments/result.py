@@ -10,9 +10,10 @@ import numpy as np
 import torch
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["Result"]
+__all__ = ["Panel", "Result"]
 
 
 class Result(ABC):
@@ -36,6 +37,26 @@ class Result(ABC):
         """Returns all fields, with lists for tensors and arrays and None for what is not finite."""
         assert dataclasses.is_dataclass(self)
         return {field.name: _plain(getattr(self, field.name)) for field in dataclasses.fields(self)}
+
+
+class Panel(Result):
+    """A result that fits on one pair of axes, on its own or beside others."""
+
+    @abstractmethod
+    def draw(self, axes: "Axes") -> None:
+        """Draws it.
+
+        Args:
+            axes: to draw on.
+        """
+
+    def plot(self) -> "Figure":
+        """Returns a figure of it alone."""
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(5.6, 4.2), layout="constrained")
+        self.draw(figure.subplots())
+        return figure
 
 
 def _plain(value: Any) -> Any:

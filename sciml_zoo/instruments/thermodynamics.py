@@ -41,7 +41,7 @@ from sciml_zoo.instruments._state_functions import (
 )
 from sciml_zoo.instruments._tempering import descend, variances
 from sciml_zoo.instruments._variational import COVARIANCES, fit
-from sciml_zoo.instruments.result import Result
+from sciml_zoo.instruments.result import Panel, Result
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -69,7 +69,7 @@ _SAMPLED, _VARIATIONAL, _THEORY = "#1f77b4", "#d95f02", "k"
 
 
 @dataclass(frozen=True)
-class Razor(Result):
+class Razor(Panel):
     """Evidence against complexity, at T = 1.
 
     Attributes:
@@ -95,14 +95,6 @@ class Razor(Result):
     def best(self) -> float:
         """The complexity of the least free energy."""
         return self.complexities[int(self.free_energy.argmin())]
-
-    def plot(self) -> "Figure":
-        """Returns a figure of F and its two parts over complexity."""
-        from matplotlib.figure import Figure
-
-        figure = Figure(figsize=(5.6, 4.2), layout="constrained")
-        self.draw(figure.subplots())
-        return figure
 
     def draw(self, axes: "Axes") -> None:
         """Draws F and its two parts.

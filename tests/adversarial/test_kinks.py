@@ -70,7 +70,8 @@ def test_pools_of_rectified_units_are_cut_quickly():
     start = torch.rand(2, 3, 16, 16, dtype=torch.float64)
     end = (start + 0.05 * torch.randn(start.shape, dtype=torch.float64)).clamp(0, 1)
     potential = LossPotential(model, torch.tensor([0, 1]), dtype=torch.float64)
-    pieces = Segments(potential, Path.straight(start, end)).cut(Segments(potential, Path.straight(start, end)).whole())
+    segments = Segments(potential, Path.straight(start, end))
+    pieces = segments.cut(segments.whole())
     assert len(pieces) > 50
     # A few values for each piece: differences of units that both rest are no reason to look closer.
     assert potential.evaluations < 4 * len(pieces)
