@@ -16,7 +16,7 @@ import torch
 import yaml
 
 from sciml_zoo._files import staged_directory, write_atomically
-from sciml_zoo.datasets import dataset_file
+from sciml_zoo.datasets import referenced_file
 from sciml_zoo.errors import InputError
 from sciml_zoo.zoo.card import model_card
 from sciml_zoo.zoo.checkpoint import load_checkpoint
@@ -36,7 +36,7 @@ def measure(model: torch.nn.Module, card: dict, name: str, seed: int) -> list[di
     domain = load_domain(get_architecture(str(model.architecture)).domain)
     metrics = []
     for test in card["measured"]:
-        file = test.get("file") or dataset_file(*test["dataset"].split("/", 1))
+        file = test.get("file") or referenced_file(f"dataset:{test['dataset']}")
         scores = domain.evaluate(model, file, **test.get("options", {}))
         for metric, unit in test["metrics"].items():
             command = f"sciml-zoo evaluate {name} {test['shown_as']}"

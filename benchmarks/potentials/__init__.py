@@ -1,1 +1,1 @@
-"""Interatomic potentials: accuracy and dynamics."""
+"""Interatomic potentials: accuracy, cost, dynamics, and peers in environments of their own."""

@@ -11,7 +11,19 @@ from collections.abc import Sequence
 from typing import Any
 
 import sciml_zoo
-from sciml_zoo.cli import adversarial, data, demo, emissions, inference, instruments, ising, shelf, splicing, train
+from sciml_zoo.cli import (
+    adversarial,
+    data,
+    demo,
+    emissions,
+    inference,
+    instruments,
+    ising,
+    potentials,
+    shelf,
+    splicing,
+    train,
+)
 from sciml_zoo.errors import FailureError, InputError, nearest
 
 __all__ = ["main"]
@@ -62,7 +74,19 @@ def _parser() -> _Parser:
     )
     parser.add_argument("--version", action="version", version=f"sciml-zoo {sciml_zoo.__version__}")
     subparsers = parser.add_subparsers(metavar="VERB", required=True)
-    for group in (shelf, train, inference, demo, data, ising, splicing, emissions, adversarial, instruments):
+    for group in (
+        shelf,
+        train,
+        inference,
+        demo,
+        data,
+        potentials,
+        ising,
+        splicing,
+        emissions,
+        adversarial,
+        instruments,
+    ):
         group.add_parser(subparsers)
     return parser
 

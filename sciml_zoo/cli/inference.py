@@ -20,6 +20,7 @@ from sciml_zoo.errors import InputError, nearest
 __all__ = ["add_parser"]
 
 _OWN = ("model", "path", "source", "target", "device", "ranks", "on_progress")
+_SWITCH = {"true": True, "false": False}
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -31,12 +32,12 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     model = "weights (see `sciml-zoo list`), local-dir:PATH or hf-hub:ORG/REPO@REV"
     verb = subparsers.add_parser("evaluate", help="score a model on a file with reference values")
     verb.add_argument("name", metavar="NAME", help=model)
-    verb.add_argument("file", type=Path, metavar="FILE", help="such as an extxyz file with energies and forces")
+    verb.add_argument("file", type=Path, metavar="FILE", help="with reference values, or dataset:NAME/FILE")
     verb.set_defaults(run=_evaluate, takes_options=True)
     _add_common(verb)
     verb = subparsers.add_parser("predict", help="predict a file")
     verb.add_argument("name", metavar="NAME", help=model)
-    verb.add_argument("file", type=Path, metavar="FILE", help="such as any structure file that ASE reads")
+    verb.add_argument("file", type=Path, metavar="FILE", help="of the model's domain, or dataset:NAME/FILE")
     verb.add_argument("-o", "--out", type=output_file, required=True, metavar="FILE", help="the file to write")
     verb.set_defaults(run=_predict, takes_options=True)
     _add_common(verb)
@@ -55,10 +56,11 @@ def _load(name: str, device: str) -> tuple[Any, Any]:
     return model, load_domain(get_architecture(str(model.architecture)).domain)
 
 
-def _options(function: Callable[..., Any], extra: list[str]) -> dict[str, str]:
-    """Returns ``--energy_key REF_energy`` and the like as keyword arguments that the domain's function has."""
-    valid = [name for name in inspect.signature(function).parameters if name not in _OWN]
-    options = {}
+def _options(function: Callable[..., Any], extra: list[str]) -> dict[str, Any]:
+    """Returns ``--energy_key REF_energy``, ``--relative`` and the like as arguments of the domain's function."""
+    parameters = inspect.signature(function).parameters
+    valid = [name for name in parameters if name not in _OWN]
+    options: dict[str, Any] = {}
     rest = list(extra)
     while rest:
         word = rest.pop(0)
@@ -66,6 +68,11 @@ def _options(function: Callable[..., Any], extra: list[str]) -> dict[str, str]:
         key = name.replace("-", "_")
         if not word.startswith("--") or key not in valid:
             raise InputError(f"unknown option {word}; {nearest(key, valid)}")
+        if isinstance(parameters[key].default, bool):
+            if equals and value not in _SWITCH:
+                raise InputError(f"--{name}: {value!r} is neither true nor false; write --{name} at the end, or =true")
+            options[key] = _SWITCH[value] if equals else True
+            continue
         if not equals and not rest:
             raise InputError(f"--{name}: a value is missing")
         options[key] = value if equals else rest.pop(0)

@@ -1,6 +1,7 @@
 """``train``: a recipe in, a run folder with a checkpoint out."""
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -68,10 +69,15 @@ def _train(args: argparse.Namespace) -> int:
         "checkpoint": None if result.best is None else str(args.out / "best"),
         "chosen_from_data": prepared.notes,
     }
+    if prepared.finish is not None and result.best is not None and result.stopped_because != "interrupted":
+        told = {key: summary[key] for key in ("step", "epoch", "metrics", "seconds")}
+        summary["finished_with"] = _finish(args.out / "best", prepared.finish, told)
     write_json(args.json, summary)
     table = Table("validation", "", box=None, pad_edge=False, header_style="bold")
     for name, value in result.metrics.items():
         table.add_row(name, f"{value:.4g}")
+    for name, text in summary.get("finished_with", {}).items():
+        table.add_row(name, text)
     console.print(table)
     console.print(f"{result.step} steps in {result.seconds:.0f} s, stopped by {result.stopped_because}")
     if result.best is None:  # stopped before the first validation
@@ -80,6 +86,16 @@ def _train(args: argparse.Namespace) -> int:
         console.print(f"best {prepared.recipe.trainer.monitor} {result.best:.4g}")
         console.print(f"load it with sciml_zoo.load_model('local-dir:{args.out / 'best'}')", soft_wrap=True)
     return 0
+
+
+def _finish(directory: Path, finish: Callable[[Any], dict[str, str]], metadata: dict[str, Any]) -> dict[str, str]:
+    """Returns what there is to say, after the best model has been finished and put in place of what it was."""
+    import sciml_zoo as sz
+
+    model = sz.load_model(f"local-dir:{directory}")
+    told = finish(model)
+    sz.save_model(model, directory, metadata=metadata)
+    return told
 
 
 def _refuse_to_overwrite(directory: Path, resume: bool) -> None:

@@ -21,7 +21,7 @@ from platformdirs import user_cache_path
 
 import sciml_zoo
 from sciml_zoo._files import sha256_of, write_atomically
-from sciml_zoo.datasets.catalog import DataFile, Dataset, UnknownFileError, get_dataset
+from sciml_zoo.datasets.catalog import DataFile, Dataset, UnknownFileError, get_dataset, list_datasets
 from sciml_zoo.datasets.download import ChecksumError, download
 from sciml_zoo.errors import FailureError, InputError, nearest
 
@@ -214,11 +214,14 @@ def dataset_file(name: str, file: str, *, progress: FileProgress | None = None) 
 def referenced_file(reference: str | Path) -> Path:
     """Finds the file that a path or ``dataset:NAME/FILE`` names.
 
+    NAME is a data set's name (``mlearn_si``), or its folder within its domain (``mlearn/Si``). FILE may also be a
+    folder in it (``dataset:water_pbe0ts/data_0``), all of whose files are then there.
+
     Args:
         reference: of a file, or the name of one in the catalogue.
 
     Returns:
-        The local file.
+        The local file or folder.
 
     Raises:
         InputError: ``dataset:NAME`` without a file; an unknown name, or a file that is not to be had, as
@@ -226,10 +229,28 @@ def referenced_file(reference: str | Path) -> Path:
     """
     if not str(reference).startswith("dataset:"):
         return Path(reference)
-    name, _, file = str(reference).removeprefix("dataset:").partition("/")
+    name, file = _name_and_file(str(reference).removeprefix("dataset:"))
     if not file:
         raise InputError(f"{str(reference)!r}: name a file too, as in dataset:rmd17_ethanol/train.xyz")
-    return dataset_file(name, file)
+    dataset = get_dataset(name)
+    inside = [entry.path for entry in dataset.files if entry.path.startswith(f"{file.rstrip('/')}/")]
+    if not inside:
+        return dataset_file(name, file)
+    root = _local_folder(dataset)
+    if root is not None and (root / file).is_dir():
+        return root / file
+    for path in inside:
+        dataset_file(name, path)
+    return _cache_folder(dataset) / file
+
+
+def _name_and_file(reference: str) -> tuple[str, str]:
+    for dataset in list_datasets():
+        folder = f"{dataset.folder.partition('/')[2]}/"
+        if folder != "/" and reference.startswith(folder):
+            return dataset.name, reference.removeprefix(folder)
+    name, _, file = reference.partition("/")
+    return name, file
 
 
 def dataset_path(name: str) -> Path:

@@ -39,12 +39,18 @@ def orthogonalise(matrices: Tensor, steps: int = 5, eps: float = 1e-7) -> Tensor
     """
     a, b, c = _NEWTON_SCHULZ
     tall = matrices.shape[-2] > matrices.shape[-1]
-    x = matrices.mT if tall else matrices
+    x = (matrices.mT if tall else matrices).reshape(-1, min(matrices.shape[-2:]), max(matrices.shape[-2:]))
     x = x / (torch.linalg.matrix_norm(x, keepdim=True) + eps)
-    for _ in range(steps):
-        gram = x @ x.mT
-        x = a * x + (b * gram + c * gram @ gram) @ x
-    return x.mT if tall else x
+    # X ← (aI + bG + cG²) X with G = XXᵀ, where G ← PGP follows without X: only small square matrices are multiplied.
+    gram, product = x @ x.mT, None
+    for step in range(steps):
+        factor = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
+        factor.diagonal(dim1=-2, dim2=-1).add_(a)
+        product = factor if product is None else factor @ product
+        if step + 1 < steps:
+            gram = factor @ gram @ factor
+    x = x if product is None else product @ x
+    return (x.mT if tall else x).reshape(matrices.shape)
 
 
 class Muon(torch.optim.Optimizer):
@@ -129,20 +135,21 @@ class Muon(torch.optim.Optimizer):
         for parameter in parameters:
             by_shape.setdefault(tuple(parameter.shape[-2:]), []).append(parameter)
         for shape, members in by_shape.items():
-            updates = []
+            gradients = [parameter.grad for parameter in members]
             for parameter in members:
-                state = self.state[parameter]
-                if not state:
-                    state["momentum_buffer"] = torch.zeros_like(parameter)
-                buffer = state["momentum_buffer"]
-                buffer.mul_(group["momentum"]).add_(parameter.grad)
-                nesterov = torch.add(parameter.grad, buffer, alpha=group["momentum"])
-                updates.append(nesterov.reshape(-1, *shape))
-            directions = orthogonalise(torch.cat(updates))
+                if not self.state[parameter]:
+                    self.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+            buffers = [self.state[parameter]["momentum_buffer"] for parameter in members]
+            torch._foreach_mul_(buffers, group["momentum"])
+            torch._foreach_add_(buffers, gradients)
+            nesterov = torch._foreach_add(gradients, buffers, alpha=group["momentum"])
+            updates = [update.reshape(-1, *shape) for update in nesterov]
+            directions = orthogonalise(torch.cat(updates)).split([len(update) for update in updates])
+            if group["weight_decay"]:
+                torch._foreach_mul_(members, 1 - group["lr"] * group["weight_decay"])
             scale = group["lr"] * 0.2 * math.sqrt(max(shape))
-            for parameter, direction in zip(members, directions.split([len(u) for u in updates]), strict=True):
-                parameter.mul_(1 - group["lr"] * group["weight_decay"])
-                parameter.sub_(direction.reshape(parameter.shape), alpha=scale)
+            shaped = [direction.reshape(p.shape) for p, direction in zip(members, directions, strict=True)]
+            torch._foreach_add_(members, shaped, alpha=-scale)
 
     def _update_adam(self, parameters: list[Any], group: dict[str, Any]) -> None:
         beta1, beta2 = group["betas"]

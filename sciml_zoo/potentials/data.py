@@ -1,34 +1,33 @@
 """Structures with energies and forces: files → checked ASE structures → graphs.
 
-Units are those of ASE: Å, eV, eV/Å. ``energy`` and ``forces`` are looked up in the frame's calculator results first,
-then in ``info`` and ``arrays`` under the same key.
+Units are those of ASE: Å, eV, eV/Å, eV/Å³. ``energy``, ``forces`` and ``stress`` are looked up in the frame's
+calculator results first, then in ``info`` and ``arrays`` under the same key.
 """
 
-import gzip
-import io
-import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-import ase.io
 import numpy as np
 import torch
 import vesin
 from ase import Atoms
-from ase.io.formats import UnknownFileTypeError
+from ase.stress import voigt_6_to_full_3x3_stress
 from torch import Tensor
 from torch_geometric.data import Batch, Data
 
 from sciml_zoo.errors import InputError
+from sciml_zoo.potentials.formats import LabelKeys, read_frames
 
 __all__ = [
     "check_structure",
     "collate",
     "energy_of",
     "forces_of",
+    "has_forces",
     "model_inputs",
     "neighbours",
     "read_structures",
+    "stress_of",
     "to_graph",
 ]
 
@@ -43,58 +42,27 @@ _SEARCH_CELLS = 1e5
 _SEARCH_RADIUS = 50.0
 
 
-def _frames(path: Path) -> Iterator[Atoms]:
-    source: Iterator[Atoms]
-    if path.name.removesuffix(".gz").endswith(("xyz", ".extxyz")):
-        source = ase.io.iread(io.StringIO(_text(path)), index=":", format="extxyz")
-    else:
-        source = ase.io.iread(path, index=":")
-    frame = 0
-    while True:
-        try:
-            atoms = next(source)
-        except StopIteration:
-            return
-        except UnknownFileTypeError as error:
-            raise InputError(f"{path}: not a structure file that ASE can read ({error}); give an extxyz file") from None
-        except KeyError as error:
-            raise InputError(f"{path}, frame {frame}: unknown element or column {error}") from None
-        except Exception as error:  # each of ASE's many readers fails in its own way
-            reason = " ".join(str(error).split()) or type(error).__name__
-            raise InputError(
-                f"{path}, frame {frame}: cannot be read ({reason}); it is truncated, damaged, or no structure file"
-            ) from None
-        yield atoms
-        frame += 1
-
-
-def _text(path: Path) -> str:
-    # ASE seeks back and forth, which a gzip stream answers by starting again.
-    try:
-        content = path.read_bytes()
-        return (gzip.decompress(content) if path.suffix == ".gz" else content).decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not text, and so not extxyz (byte {error.start}); give a structure file") from None
-    except (OSError, EOFError, zlib.error) as error:
-        raise InputError(f"{path}: cannot be read ({error}); copy or download the file again") from None
-
-
 def read_structures(
     path: str | Path,
     *,
     energy: bool = False,
     forces: bool = False,
+    forces_optional: bool = False,
     energy_key: str = "energy",
     forces_key: str = "forces",
+    stress_key: str = "stress",
 ) -> list[Atoms]:
     """Reads and checks every frame of a structure file.
 
     Args:
-        path: any format of ``ase.io``, also gzipped; extxyz for labelled data.
+        path: extxyz and any other format of ``ase.io``, ASE data bases, pymatgen JSON, DeePMD folders, npz of MD17, or
+            HDF5; see :mod:`sciml_zoo.potentials.formats`.
         energy: require an energy for each frame.
         forces: require forces for each frame.
+        forces_optional: check the forces of those frames that have any, in place of requiring them.
         energy_key: name of the energy (eV, of the whole structure).
         forces_key: name of the forces (eV/Å).
+        stress_key: name of the stress (eV/Å³).
 
     Returns:
         The frames, with at least one atom each, finite positions, known elements and no two atoms at one place.
@@ -103,17 +71,12 @@ def read_structures(
         InputError: naming the file, the frame and the atom, if anything is missing, damaged or not finite.
     """
     path = Path(path)
-    if not path.is_file():
-        raise InputError(f"{path}: {'not a file; give a structure file' if path.exists() else 'no such file'}")
-    if path.stat().st_size == 0:
-        raise InputError(f"{path}: the file is empty")
     structures = []
-    for frame, atoms in enumerate(_frames(path)):
-        where = f"{path}, frame {frame}"
+    for where, atoms in read_frames(path, LabelKeys(energy_key, forces_key, stress_key)):
         check_structure(atoms, where)
         if energy and not np.isfinite(energy_of(atoms, where, energy_key)):
             raise InputError(f"{where}: the energy is not finite")
-        if forces:
+        if (forces and not forces_optional) or (forces_optional and has_forces(atoms, forces_key)):
             _require_finite(forces_of(atoms, where, forces_key), where, "force")
         structures.append(atoms)
     if not structures:
@@ -221,6 +184,44 @@ def forces_of(atoms: Atoms, where: str, key: str = "forces") -> np.ndarray:
     return forces
 
 
+def has_forces(atoms: Atoms, key: str = "forces") -> bool:
+    """Returns whether a frame has reference forces under a name."""
+    return key in atoms.arrays or (atoms.calc is not None and atoms.calc.results.get(key) is not None)
+
+
+def stress_of(atoms: Atoms, where: str, key: str = "stress") -> np.ndarray:
+    """Returns a frame's reference stress.
+
+    Args:
+        atoms: the frame.
+        where: names it in the message.
+        key: name of the stress; where there is none, ``virial`` (eV, −V times the stress, as extxyz defines it).
+
+    Returns:
+        [3, 3], eV/Å³, positive under tension; NaN if the frame has none, or is not periodic in all directions.
+
+    Raises:
+        InputError: if what it has is not six numbers (Voigt) or nine.
+    """
+    results = atoms.calc.results if atoms.calc is not None else {}
+    value = results.get(key, atoms.info.get(key))
+    factor = 1.0
+    if value is None and "virial" in atoms.info:
+        key, value = "virial", atoms.info["virial"]
+        factor = -1.0 / atoms.cell.volume if atoms.cell.volume else np.nan
+    if value is None or not atoms.pbc.all():
+        return np.full((3, 3), np.nan)
+    try:
+        stress = factor * np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise InputError(f"{where}: {key!r} is not numbers") from None
+    if stress.size == 9:
+        return stress.reshape(3, 3)
+    if stress.size == 6:
+        return voigt_6_to_full_3x3_stress(stress.ravel())
+    raise InputError(f"{where}: {key!r} is {stress.size} numbers, not 6 (Voigt: xx yy zz yz xz xy) or 9")
+
+
 def neighbours(atoms: Atoms, cutoff: float, quantities: str) -> list[np.ndarray]:
     """Finds all ordered pairs of atoms within a cutoff, periodic images included.
 
@@ -260,22 +261,27 @@ def to_graph(
     *,
     labels: bool = False,
     where: str = "structure",
+    forces_optional: bool = False,
     energy_key: str = "energy",
     forces_key: str = "forces",
+    stress_key: str = "stress",
 ) -> Data:
     """Turns a structure into a graph of all pairs within the cutoff, periodic images included.
 
     Args:
         atoms: the structure.
         cutoff: Å.
-        labels: also store the reference energy and forces.
+        labels: also store the reference energy, forces and stress.
         where: names the structure in messages.
+        forces_optional: accept a structure without forces; they are stored as NaN.
         energy_key: name of the energy.
         forces_key: name of the forces.
+        stress_key: name of the stress.
 
     Returns:
         ``z`` [N], ``pos`` [N, 3] float64, ``edge_index`` [2, E] (neighbour, central atom), ``edge_shift`` [E, 3],
-        ``cell`` [1, 3, 3] (zeros for a molecule), and with labels ``energy`` [1] float64 and ``forces`` [N, 3].
+        ``cell`` [1, 3, 3] (zeros for a molecule), and with labels ``energy`` [1], ``forces`` [N, 3] and ``stress``
+        [1, 3, 3] (eV/Å³; NaN where there is none), float64.
     """
     centre, neighbour, shifts = neighbours(atoms, cutoff, "ijS")
     cell = atoms.cell.complete().array if atoms.pbc.any() else np.zeros((3, 3))
@@ -289,7 +295,10 @@ def to_graph(
     )
     if labels:
         graph.energy = torch.tensor([energy_of(atoms, where, energy_key)], dtype=torch.float64)
-        graph.forces = torch.from_numpy(forces_of(atoms, where, forces_key).copy())
+        missing = forces_optional and not has_forces(atoms, forces_key)
+        forces = np.full((len(atoms), 3), np.nan) if missing else forces_of(atoms, where, forces_key)
+        graph.forces = torch.from_numpy(forces.copy())
+        graph.stress = torch.from_numpy(stress_of(atoms, where, stress_key)[None].copy())
     return graph
 
 

@@ -1,31 +1,37 @@
-"""The GTO activation: contracted Gaussian-type orbitals as the radial and angular response of an atom to a neighbour.
+"""The GTO activation: Gaussian-type orbitals as the radial and angular response of an atom to a neighbour.
 
 ====================  =====================================================================================
 equation              variable
 ====================  =====================================================================================
 r = |r⃗|               ``vectors`` [E, 3], Å, from the central atom to its neighbour
-n = l + 2k            ``power``; ``k`` ≥ 0 is an integer, so that r^(2k) is a polynomial and smooth at r = 0
-α > 0                 exp(``log_exponents``) [pairs, l, p], Å⁻², learned
-r₀² = n / 2α          the primitive's maximum, at r₀ = √((l + 2k) / 2α)
-S_lm(r⃗) = r^l Y_lm    solid harmonics, homogeneous polynomials: nothing is singular at r → 0
-N                     (2αe/n)^(n/2), which makes the largest value of N r^n exp(−α r²) equal to 1
-c                     ``coefficients`` [pairs, l, p, channel], the contraction, learned
+k ≥ 1                 ``powers`` [P], integers, so that r^(2k) is a polynomial and smooth at r = 0
+α > 0                 exp(``log_exponents``) [pairs, P], Å⁻², learned for each ordered pair of elements
+r₀² = k / α           the primitive's maximum, at r₀ = √(k / α)
+N                     (αe/k)^k, which makes the largest value of N r^(2k) exp(−α r²) equal to 1
 f(r)                  C∞ cutoff exp(1 − 1/(1 − x²)), x = r / ``cutoff``; every derivative vanishes at x = 1
+g_p = f N r^(2k) exp(−α r²)      ``forward``'s first result [E, P]
+S_lm(r⃗) = r^l Y_lm    solid harmonics, homogeneous polynomials: nothing is singular at r → 0
+c                     contraction, learned for each ordered pair of elements and each l [pairs, l, P, channel]
 ====================  =====================================================================================
 
-φ_lm,c(r⃗) = f(r) Σ_p c_l,p,c N r^(2k) exp(−α r²) S_lm(r⃗)
+φ_lm,c(r⃗) = Σ_p c_l,p,c r₀,p^(−l) g_p(r) S_lm(r⃗), and the density is A_lm,c = Σ_j φ_lm,c(r⃗_ij): the sum over neighbours
+of one element comes first, since c is the same for all of them.
 
 Gaussian-type orbitals: Boys, Proc. R. Soc. A 200, 542 (1950). As a descriptor of atoms: Zhang, Hu & Jiang,
 J. Phys. Chem. Lett. 10, 4962 (2019).
 """
 
 import math
+from typing import Literal
 
 import torch
 from e3nn import o3
 from torch import Tensor, nn
 
-__all__ = ["GTOActivation", "SolidHarmonics", "smooth_cutoff"]
+from sciml_zoo.potentials.kernels import native
+from sciml_zoo.potentials.pairs import PairTable
+
+__all__ = ["GTOActivation", "SolidHarmonics", "contraction", "cosine_cutoff", "smooth_cutoff"]
 
 # Below this 1 − x² the cutoff is less than exp(−199): zero in float32, and 1e-87 in float64.
 _CUTOFF_MARGIN = 0.005
@@ -47,6 +53,35 @@ def smooth_cutoff(squared_distance: Tensor, cutoff: float) -> Tensor:
     inside = gap > _CUTOFF_MARGIN
     safe = torch.where(inside, gap, torch.ones_like(gap))
     return torch.where(inside, torch.exp(1.0 - 1.0 / safe), torch.zeros_like(gap))
+
+
+def cosine_cutoff(squared_distance: Tensor, cutoff: float) -> Tensor:
+    """Evaluates (1 + cos(π r / r_c)) / 2, whose second derivative jumps at r_c: for comparison only.
+
+    Args:
+        squared_distance: r² [...], Å².
+        cutoff: r_c, Å.
+
+    Returns:
+        Values [...].
+    """
+    distance = squared_distance.clamp(min=_SAME_POINT).sqrt()
+    return torch.where(distance < cutoff, 0.5 * (1.0 + torch.cos(torch.pi * distance / cutoff)), 0.0)
+
+
+def contraction(n_tables: int, n_blocks: int, n_radial: int, n_channels: int) -> Tensor:
+    """Draws contraction coefficients to start from.
+
+    Args:
+        n_tables: of pairs of elements.
+        n_blocks: degrees or paths.
+        n_radial: P.
+        n_channels: C.
+
+    Returns:
+        [tables, blocks, P, C], of unit variance when summed over primitives.
+    """
+    return torch.randn(n_tables, n_blocks, n_radial, n_channels) / math.sqrt(n_radial)
 
 
 class SolidHarmonics(nn.Module):
@@ -92,77 +127,106 @@ class SolidHarmonics(nn.Module):
 
 
 class GTOActivation(nn.Module):
-    """Contracted GTO primitives per ordered element pair, batched over edges.
+    """Primitives for each ordered pair of elements, times cutoff, and the solid harmonics they are multiplied by.
 
     Args:
-        n_pairs: number of ordered element pairs.
+        n_elements: S.
         l_max: highest angular momentum.
-        n_radial: primitives for each l.
-        n_channels: contracted functions for each l.
+        n_radial: primitives P.
         cutoff: r_c, Å.
+        radial: ``"gto"``, or ``"bessel"`` (√(2/r_c) sin(nπr/r_c)/r with harmonics of the direction: Gasteiger et al.,
+            ICLR 2020), which is singular at r = 0 and here for comparison.
+        cutoff_function: ``"smooth"``, C∞, or ``"cosine"``, C¹, for comparison.
+        learn_exponents: whether α is trained.
         width: radial standard deviation of a primitive at initialisation, Å.
         r_min: innermost maximum at initialisation, Å; the outermost lies at 0.92 r_c.
     """
 
     powers: Tensor
-    degrees: Tensor
+    per_degree: Tensor
+    initial: Tensor
 
     def __init__(
         self,
-        n_pairs: int,
+        n_elements: int,
         l_max: int,
         n_radial: int,
-        n_channels: int,
         cutoff: float,
+        *,
+        radial: Literal["gto", "bessel"] = "gto",
+        cutoff_function: Literal["smooth", "cosine"] = "smooth",
+        learn_exponents: bool = True,
         width: float = 0.4,
         r_min: float = 0.7,
     ) -> None:
         super().__init__()
         self.cutoff = cutoff
+        self.radial, self.cutoff_function = radial, cutoff_function
         self.solid_harmonics = SolidHarmonics(l_max)
+        dtype = torch.get_default_dtype()
         peaks = torch.linspace(r_min, 0.92 * cutoff, n_radial, dtype=torch.float64)
+        # Near its maximum, r^2k exp(−α r²) is a Gaussian in r of variance r₀² / 4k.
+        powers = (peaks**2 / (4 * width**2)).round().clamp(min=1)
         degree = torch.arange(l_max + 1, dtype=torch.float64)[:, None]
-        # Near its maximum, r^n exp(−α r²) is a Gaussian in r of variance r₀² / 2n.
-        wanted = (peaks**2 / (2 * width**2)).clamp(min=1.0)
-        powers = ((wanted - degree) / 2).round().clamp(min=0)
-        powers[0].clamp_(min=1)
-        exponents = (degree + 2 * powers) / (2 * peaks**2)
-        self.register_buffer("powers", powers.to(torch.get_default_dtype()))
-        self.register_buffer("degrees", degree.expand_as(powers).to(torch.get_default_dtype()).clone())
-        self.log_exponents = nn.Parameter(exponents.log().to(torch.get_default_dtype()).repeat(n_pairs, 1, 1))
-        self.coefficients = nn.Parameter(torch.randn(n_pairs, l_max + 1, n_radial, n_channels) / math.sqrt(n_radial))
+        self.register_buffer("powers", powers.to(dtype))
+        self.register_buffer("initial", (powers / peaks**2).log().to(dtype))
+        # r₀^(−l), by which solid harmonics of the scaled vector r⃗ / r₀ are of order one.
+        factors = peaks**-degree if radial == "gto" else torch.ones_like(peaks**-degree)
+        self.register_buffer("per_degree", factors.to(dtype), persistent=False)
+        self.exponents = PairTable(n_elements, lambda n: torch.zeros(n, n_radial))
+        self.exponents.requires_grad_(learn_exponents and radial == "gto")
+
+    @property
+    def log_exponents(self) -> Tensor:
+        """The logarithm of α for every ordered pair of elements, [pairs, P]."""
+        return self.initial + self.exponents()
+
+    @property
+    def has_kernel(self) -> bool:
+        """Whether the C++ kernels know this basis."""
+        known = self.radial == "gto" and self.cutoff_function == "smooth" and self.solid_harmonics.l_max == 3
+        return known and len(self.powers) <= native.LANES
 
     def primitives(self, squared_distance: Tensor, pair: Tensor) -> Tensor:
-        """Evaluates N r^(2k) exp(−α r²) r₀^l, the primitive without its solid harmonic of the scaled vector r⃗ / r₀.
+        """Evaluates N r^(2k) exp(−α r²).
 
-        One exponential of k log r² + log N − α r²: the value is at most r^(−l), so that neither a large exponent nor a
-        large power overflows.
+        One exponential of k log r² + log N − α r², so that neither a large exponent nor a large power overflows.
 
         Args:
             squared_distance: r² [E], Å².
             pair: index of the ordered element pair [E].
 
         Returns:
-            [E, l, p]; to be multiplied by S_lm(r⃗) · r₀^(−l).
+            [E, P].
         """
-        half_power = self.powers + self.degrees / 2
-        log_norm = half_power * (1.0 + self.log_exponents - half_power.log())
+        exponents = self.log_exponents
+        log_norm = self.powers * (1.0 + exponents - self.powers.log())
         log_r2 = squared_distance.clamp(min=_SAME_POINT).log()
-        decay = squared_distance[:, None, None] * self.log_exponents.exp()[pair]
-        return torch.exp(self.powers * log_r2[:, None, None] + log_norm[pair] - decay)
+        decay = squared_distance[:, None] * exponents.exp()[pair]
+        return torch.exp(self.powers * log_r2[:, None] + log_norm[pair] - decay)
 
-    def forward(self, vectors: Tensor, pair: Tensor) -> tuple[Tensor, Tensor]:
-        """Evaluates the contracted radial functions and the solid harmonics of every edge.
+    def forward(self, vectors: Tensor, pair: Tensor, *, fast: bool = False) -> tuple[Tensor, Tensor]:
+        """Evaluates primitives and harmonics of every edge.
 
         Args:
             vectors: r⃗ [E, 3], Å, from the central atom to its neighbour.
             pair: index of the ordered element pair [E].
+            fast: use the C++ kernel, which can be differentiated once.
 
         Returns:
-            Radial factors [E, l, channel] (cutoff included) and solid harmonics [E, (l_max + 1)²]; their product,
-            l matched to lm, is φ_lm,c.
+            g_p(r) [E, P], cutoff included (with ``fast`` padded to 16 columns), and solid harmonics [E, (l_max + 1)²].
         """
+        if fast:
+            exponents = self.log_exponents if self.training else self.log_exponents.detach()
+            return native.basis(vectors, exponents, self.powers, pair, self.cutoff)
         squared_distance = (vectors * vectors).sum(-1)
-        radial = self.primitives(squared_distance, pair) * smooth_cutoff(squared_distance, self.cutoff)[:, None, None]
-        contracted = (radial[:, :, None, :] @ self.coefficients[pair]).squeeze(2)
-        return contracted, self.solid_harmonics(vectors)
+        fade = smooth_cutoff if self.cutoff_function == "smooth" else cosine_cutoff
+        values = fade(squared_distance, self.cutoff)[:, None]
+        if self.radial == "gto":
+            return self.primitives(squared_distance, pair) * values, self.solid_harmonics(vectors)
+        distance = squared_distance.clamp(min=_SAME_POINT).sqrt()[:, None]
+        wave = (
+            torch.arange(1, len(self.powers) + 1, dtype=vectors.dtype, device=vectors.device) * torch.pi / self.cutoff
+        )
+        bessel = (2.0 / self.cutoff) ** 0.5 * torch.sin(wave * distance) / distance
+        return bessel * values, self.solid_harmonics(vectors / distance)

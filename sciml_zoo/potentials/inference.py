@@ -5,18 +5,30 @@ does not depend on how many there are.
 """
 
 import tempfile
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import ase.io
+import numpy as np
 import torch
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
-from ase.stress import full_3x3_to_voigt_6_stress
+from ase.stress import full_3x3_to_voigt_6_stress, voigt_6_to_full_3x3_stress
 
+from sciml_zoo.datasets import referenced_file
 from sciml_zoo.errors import InputError
-from sciml_zoo.potentials.data import collate, energy_of, forces_of, model_inputs, read_structures, to_graph
+from sciml_zoo.potentials.data import (
+    collate,
+    energy_of,
+    forces_of,
+    has_forces,
+    model_inputs,
+    read_structures,
+    stress_of,
+    to_graph,
+)
 from sciml_zoo.potentials.metrics import EnergyForceErrors
 from sciml_zoo.potentials.potential import Potential
 from sciml_zoo.training.ranks import Ranks
@@ -109,37 +121,79 @@ def evaluate(
     on_progress: Callable[[int, int], None] | None = None,
     energy_key: str = "energy",
     forces_key: str = "forces",
+    stress_key: str = "stress",
+    relative: bool = False,
 ) -> dict[str, float]:
-    """Scores a potential on a file of structures with energies and forces.
+    """Scores a potential on a file of structures with energies and, where there are any, forces and stresses.
 
     Args:
         model: the potential.
-        path: the file; see :func:`read_structures`.
+        path: the file, a DeePMD folder, or ``dataset:NAME/FILE``; see :func:`read_structures`.
         device: where to compute.
         ranks: the processes that share the work.
         on_progress: called with the number of structures done by this rank, and its total.
         energy_key: name of the energies in the file.
         forces_key: name of the forces in the file.
+        stress_key: name of the stresses in the file.
+        relative: subtract the mean error per atom from the energies first, as fits a scan whose zero is arbitrary.
 
     Returns:
-        ``n``, ``energy_mae_mev``, ``energy_rmse_mev``, ``force_mae_mev_per_a``, ``force_rmse_mev_per_a``.
+        ``n``, and ``_mae_`` and ``_rmse_`` of ``energy_…_mev``, ``energy_…_mev_per_atom``, ``force_…_mev_per_a`` and
+        ``stress_…_gpa``; without forces, or without stresses, those scores are left out. A warning says how many
+        structures have no forces.
 
     Raises:
-        InputError: naming file, frame and atom of what is wrong.
+        InputError: naming file, frame and atom of what is wrong; or forces under another name than ``forces_key``.
     """
-    structures = read_structures(path, energy=True, forces=True, energy_key=energy_key, forces_key=forces_key)
+    path = referenced_file(path)
+    structures = read_structures(
+        path, energy=True, forces_optional=True, energy_key=energy_key, forces_key=forces_key, stress_key=stress_key
+    )
+    _notice_missing_forces(structures, str(path), forces_key)
     predictions = predict_structures(
         model, structures, where=str(path), device=device, ranks=ranks, on_progress=on_progress
     )
+    energies = np.array([energy_of(atoms, str(path), energy_key) for atoms in structures])
+    n_atoms = np.array([len(atoms) for atoms in structures])
+    predicted = np.array([prediction["energy"] for prediction in predictions])
+    if relative:
+        predicted -= n_atoms * np.mean((predicted - energies) / n_atoms)
     errors = EnergyForceErrors(torch.device("cpu"), over_ranks=False)  # every rank holds all predictions
-    for atoms, prediction in zip(structures, predictions, strict=True):
-        predicted = {
-            "energy": torch.tensor([prediction["energy"]], dtype=torch.float64),
-            "forces": torch.from_numpy(prediction["forces"]),
-        }
-        energy = torch.tensor([energy_of(atoms, str(path), energy_key)], dtype=torch.float64)
-        errors.update(predicted, energy, torch.from_numpy(forces_of(atoms, str(path), forces_key)))
+    for index, (atoms, prediction) in enumerate(zip(structures, predictions, strict=True)):
+        output = {"energy": torch.from_numpy(predicted[[index]]), "forces": torch.from_numpy(prediction["forces"])}
+        if "stress" in prediction:
+            output["stress"] = torch.from_numpy(voigt_6_to_full_3x3_stress(prediction["stress"])[None])
+        missing = not has_forces(atoms, forces_key)
+        forces = np.full((len(atoms), 3), np.nan) if missing else forces_of(atoms, str(path), forces_key)
+        errors.update(
+            output,
+            torch.from_numpy(energies[[index]]),
+            torch.from_numpy(forces),
+            n_atoms=torch.from_numpy(n_atoms[[index]]),
+            stress=torch.from_numpy(stress_of(atoms, str(path), stress_key)[None]),
+        )
     return errors.compute()
+
+
+def _notice_missing_forces(structures: Sequence[Atoms], where: str, key: str) -> None:
+    """Says that structures have no forces, and refuses a file that seems to have them under another name."""
+    without = [frame for frame, atoms in enumerate(structures) if not has_forces(atoms, key)]
+    if len(without) == len(structures):
+        first = structures[0]
+        vectors = [
+            name
+            for name, values in first.arrays.items()
+            if values.shape == (len(first), 3) and name not in {"positions", "momenta"}
+        ]
+        if vectors or key != "forces":
+            forces_of(first, f"{where}, frame 0", key)
+        warnings.warn(f"{where}: no {key!r}; the scores of forces are left out", stacklevel=3)
+    elif without:
+        warnings.warn(
+            f"{where}: {len(without)} of {len(structures)} structures have no {key!r} (the first is frame "
+            f"{without[0]}); the scores of forces are those of the others",
+            stacklevel=3,
+        )
 
 
 def predict(
@@ -155,7 +209,7 @@ def predict(
 
     Args:
         model: the potential.
-        source: any structure file that ASE reads; labels in it are replaced.
+        source: a file that :func:`read_structures` reads, or ``dataset:NAME/FILE``; labels in it are replaced.
         target: the extxyz file to write; it appears, or replaces an older one, when it is complete.
         device: where to compute.
         ranks: the processes that share the work; the first writes.
@@ -167,7 +221,7 @@ def predict(
     Raises:
         InputError: naming file, frame and atom of what is wrong, or a target that cannot be written.
     """
-    source, target = Path(source), Path(target)
+    source, target = referenced_file(source), Path(target)
     if target.suffix not in {".xyz", ".extxyz"}:
         raise InputError(f"{target}: predictions are written as extxyz; give a name that ends in .xyz or .extxyz")
     if not target.parent.is_dir():

@@ -3,7 +3,8 @@
 ====================  ==========================================================================
 equation              variable
 ====================  ==========================================================================
-E = Σ_i (s ε_i + e_Z)  ``scale`` s (eV), network output ε_i, ``shifts`` e_Z per element (eV, float64)
+E = Σ_i (s ε_i + e_Z + Z_i)  ``scale`` s (eV), network output ε_i, ``shifts`` e_Z per element (eV, float64), and on
+                      request the repulsion Z_i of nuclei
 F = −∂E/∂x            ``forces`` [N, 3], eV/Å
 σ = (1/V) ∂E/∂η       ``stress`` [G, 3, 3], eV/Å³, x → (1 + η) x for atoms and cell (ASE's sign)
 ====================  ==========================================================================
@@ -17,39 +18,12 @@ from ase.data import chemical_symbols
 from torch import Tensor, nn
 
 from sciml_zoo.errors import InputError
+from sciml_zoo.potentials.kernels import kernels_available
+from sciml_zoo.potentials.repulsion import ZBLRepulsion
+from sciml_zoo.potentials.scales import UnitRms
+from sciml_zoo.potentials.uncertainty import AtomicUncertainty
 
-__all__ = ["Potential", "UnitRms"]
-
-# A block this much smaller than the largest says nothing about the size that it will have on other structures.
-_NEGLIGIBLE = 0.03
-
-
-class UnitRms(nn.Module):
-    """Divides every block of components by its root mean square, measured once on training data.
-
-    Args:
-        block: to which block every component belongs [M].
-    """
-
-    rms: Tensor
-    block: Tensor
-
-    def __init__(self, block: Tensor) -> None:
-        super().__init__()
-        self.measuring = False
-        self.register_buffer("block", block, persistent=False)
-        self.register_buffer("rms", torch.ones(int(block.max()) + 1))
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Returns features [N, M, C] divided by the rms of their block of M."""
-        if self.measuring:
-            square = features.detach().square().mean(dim=(0, 2))
-            sums = torch.zeros_like(self.rms).index_add(0, self.block, square)
-            counts = torch.zeros_like(self.rms).index_add(0, self.block, torch.ones_like(square))
-            rms = (sums / counts).sqrt()
-            # A block that vanishes by symmetry, as in a perfect crystal, will not vanish in a distorted one.
-            self.rms.copy_(torch.where(rms < _NEGLIGIBLE * rms.max(), rms.max().clamp(min=_NEGLIGIBLE), rms))
-        return features / self.rms[self.block][:, None]
+__all__ = ["Potential"]
 
 
 class Potential(nn.Module, ABC):
@@ -57,16 +31,21 @@ class Potential(nn.Module, ABC):
 
     Subclasses implement :meth:`atomic_energies`.
 
+    On a CPU and in float32, energies and forces come from compiled C++ kernels where the architecture has them; set
+    ``use_kernels`` to False for plain torch.
+
     Args:
         elements: atomic numbers that the model knows.
         cutoff: Å.
+        n_features: F, what the last layer sees of every atom.
+        zbl: add the repulsion of nuclei.
     """
 
     species_of: Tensor
     shifts: Tensor
     scale: Tensor
 
-    def __init__(self, elements: Sequence[int], cutoff: float) -> None:
+    def __init__(self, elements: Sequence[int], cutoff: float, *, n_features: int, zbl: bool = False) -> None:
         super().__init__()
         if not elements or list(elements) != sorted(set(elements)) or not all(0 < z < 119 for z in elements):
             raise InputError(f"elements must be distinct atomic numbers (1 to 118) in rising order, got {elements}")
@@ -79,18 +58,29 @@ class Potential(nn.Module, ABC):
         self.register_buffer("species_of", species_of, persistent=False)
         self.register_buffer("shifts", torch.zeros(len(self.elements), dtype=torch.float64))
         self.register_buffer("scale", torch.ones((), dtype=torch.float64))
+        self.uncertainty = AtomicUncertainty(n_features, len(self.elements))
+        self.zbl = ZBLRepulsion(self.elements, cutoff) if zbl else None
+        self.use_kernels = True
+
+    @property
+    def has_kernels(self) -> bool:
+        """Whether the architecture has C++ kernels for this shape."""
+        return False
 
     @abstractmethod
-    def atomic_energies(self, species: Tensor, vectors: Tensor, edge_index: Tensor) -> Tensor:
-        """Computes the network's dimensionless energy of every atom.
+    def atomic_energies(
+        self, species: Tensor, vectors: Tensor, edge_index: Tensor, *, fast: bool = False
+    ) -> tuple[Tensor, Tensor]:
+        """Computes the network's dimensionless energy of every atom, and what its last layer sees of it.
 
         Args:
             species: position in ``elements`` of every atom [N].
             vectors: from the central atom to its neighbour [E, 3], Å.
             edge_index: neighbour (row 0) and central atom (row 1) of every edge [2, E].
+            fast: use the C++ kernels, which can be differentiated once and take edges sorted by central atom.
 
         Returns:
-            [N].
+            Energies [N] and features [N, F].
         """
 
     def forward(
@@ -103,8 +93,10 @@ class Potential(nn.Module, ABC):
         cell: Tensor,
         *,
         stress: bool = False,
+        features: bool = False,
+        forces: bool = True,
     ) -> dict[str, Tensor]:
-        """Computes energies, forces and, on request, stresses of a batch of structures.
+        """Computes energies, forces and, on request, stresses and features of a batch of structures.
 
         Args:
             z: atomic numbers [N].
@@ -114,11 +106,18 @@ class Potential(nn.Module, ABC):
             batch: structure of every atom [N].
             cell: cell vectors in rows [G, 3, 3], Å; zeros for a molecule.
             stress: also return ``stress``; every structure must have a cell.
+            features: also return ``features``, what the last layer sees of every atom.
+            forces: without them, energies that can be differentiated once by the parameters.
 
         Returns:
-            ``energy`` [G] in eV (float64), ``forces`` [N, 3] in eV/Å, and with ``stress=True`` ``stress``
-            [G, 3, 3] in eV/Å³. In training mode they carry the graph for derivatives with respect to the parameters.
+            ``energy`` [G] in eV (float64), ``forces`` [N, 3] in eV/Å, with ``stress=True`` ``stress``
+            [G, 3, 3] in eV/Å³, and with ``features=True`` ``features`` [N, F], detached. In training mode they carry
+            the graph for derivatives with respect to the parameters.
         """
+        if not forces:
+            vectors = pos[edge_index[0]] + edge_shift - pos[edge_index[1]]
+            energy, seen = self._energy(z, vectors, edge_index, batch, cell.shape[0], once=True)
+            return {"energy": energy, "features": seen.detach()} if features else {"energy": energy}
         with torch.enable_grad():
             if not pos.requires_grad:
                 pos = pos.detach().requires_grad_()
@@ -128,14 +127,14 @@ class Potential(nn.Module, ABC):
                 strain = torch.zeros_like(cell, requires_grad=True)
                 inputs.append(strain)
                 vectors = vectors + (vectors[:, None, :] @ strain[batch[edge_index[1]]]).squeeze(1)
-            species = self._species(z)
-            atomic = self.atomic_energies(species, vectors.to(self._dtype), edge_index)
-            energy = self._total(atomic, species, batch, cell.shape[0])
+            energy, seen = self._energy(z, vectors, edge_index, batch, cell.shape[0], once=not self.training)
             gradients = torch.autograd.grad(energy.sum(), inputs, create_graph=self.training)
         output = {"energy": energy, "forces": -gradients[0]}
         if stress:
             volume = torch.linalg.det(cell).abs()[:, None, None]
             output["stress"] = 0.5 * (gradients[1] + gradients[1].mT) / volume
+        if features:
+            output["features"] = seen.detach()
         return output if self.training else {name: value.detach() for name, value in output.items()}
 
     def energies(
@@ -155,9 +154,24 @@ class Potential(nn.Module, ABC):
             eV, float64 [G].
         """
         vectors = pos[edge_index[0]] + edge_shift - pos[edge_index[1]]
+        return self._energy(z, vectors, edge_index, batch, n_structures, once=False)[0]
+
+    def _energy(
+        self, z: Tensor, vectors: Tensor, edge_index: Tensor, batch: Tensor, n_structures: int, *, once: bool
+    ) -> tuple[Tensor, Tensor]:
+        """Returns energies [G] and features [N, F]; with ``once`` they will not be differentiated twice."""
         species = self._species(z)
-        atomic = self.atomic_energies(species, vectors.to(self._dtype), edge_index)
-        return self._total(atomic, species, batch, n_structures)
+        vectors = vectors.to(self._dtype)
+        fast = once and self.use_kernels and self.has_kernels and kernels_available(vectors)
+        if fast and bool((edge_index[1, 1:] < edge_index[1, :-1]).any()):
+            order = edge_index[1].argsort(stable=True)
+            edge_index, vectors = edge_index[:, order], vectors[order]
+        atomic, seen = self.atomic_energies(species, vectors, edge_index, fast=fast)
+        atomic = self.scale * atomic.double() + self.shifts[species]
+        if self.zbl is not None:
+            atomic = atomic + self.zbl(species, (vectors * vectors).sum(-1), edge_index).double()
+        total = torch.zeros(n_structures, dtype=torch.float64, device=atomic.device)
+        return total.index_add(0, batch, atomic), seen
 
     def _species(self, z: Tensor) -> Tensor:
         species = self.species_of[z]
@@ -168,10 +182,6 @@ class Potential(nn.Module, ABC):
     @property
     def _dtype(self) -> torch.dtype:
         return next(self.parameters()).dtype
-
-    def _total(self, atomic: Tensor, species: Tensor, batch: Tensor, n_structures: int) -> Tensor:
-        total = torch.zeros(n_structures, dtype=torch.float64, device=atomic.device)
-        return total.index_add(0, batch, self.scale * atomic.double() + self.shifts[species])
 
     def example_inputs(self) -> dict[str, Tensor]:
         """Builds two small helical molecules of the model's elements, for golden predictions.
@@ -208,6 +218,7 @@ class Potential(nn.Module, ABC):
         scales = [module for module in self.modules() if isinstance(module, UnitRms)]
         for module in scales:
             module.measuring = True
+            module.rms.fill_(1.0)
         try:
             with torch.no_grad():
                 self.atomic_energies(self._species(inputs["z"]), vectors.to(self._dtype), inputs["edge_index"])

@@ -3,16 +3,20 @@
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
 from ase import Atoms
 from ase.data import chemical_symbols
+from torch import nn
 from torch_geometric.data import Data
 
 from sciml_zoo.datasets import referenced_file
 from sciml_zoo.errors import InputError, nearest
+from sciml_zoo.potentials.calibration import calibrate_uncertainty
 from sciml_zoo.potentials.data import collate, energy_of, forces_of, model_inputs, neighbours, read_structures, to_graph
+from sciml_zoo.potentials.distillation import DistillationConfig, label_by_teachers, load_teachers
 from sciml_zoo.potentials.metrics import EnergyForceErrors
 from sciml_zoo.potentials.model import GTOConfig, GTOPotential, RadialConfig, RadialPotential
 from sciml_zoo.potentials.potential import Potential
@@ -36,7 +40,8 @@ class DataConfig:
     """Training data of a potential.
 
     Attributes:
-        train: a structure file with energies (eV) and forces (eV/Å), or ``dataset:NAME/FILE`` from the catalogue.
+        train: a structure file with energies (eV) and forces (eV/Å), or ``dataset:NAME/FILE`` from the catalogue; or
+            several.
         validation: the same; None: a random part of ``train``.
         validation_fraction: that part, in (0, 1).
         isolated_atoms: a file of single atoms whose energies are the atomic shifts to start from.
@@ -44,7 +49,7 @@ class DataConfig:
         forces_key: name of the forces in the files.
     """
 
-    train: str
+    train: str | tuple[str, ...]
     validation: str | None = None
     validation_fraction: float = 0.05
     isolated_atoms: str | None = None
@@ -64,6 +69,7 @@ class _Recipe:
     data: DataConfig
     seed: int = 0
     loss: LossConfig = field(default_factory=LossConfig)
+    distillation: DistillationConfig | None = None
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     trainer: TrainerConfig = field(default_factory=lambda: TrainerConfig(monitor="force_mae_mev_per_a"))
 
@@ -127,9 +133,16 @@ def prepare(recipe: GTORecipe | RadialRecipe) -> PreparedTraining[GTORecipe | Ra
     shifts, scale = _shifts_and_scale(train, elements, recipe.data)
     model.shifts.copy_(torch.from_numpy(shifts))
     model.scale.fill_(scale)
-    keys = {"energy_key": recipe.data.energy_key, "forces_key": recipe.data.forces_key}
+    keys: dict[str, Any] = {"energy_key": recipe.data.energy_key, "forces_key": recipe.data.forces_key}
     train_graphs = [to_graph(atoms, cutoff, labels=True, **keys) for atoms in train]
     validation_graphs = [to_graph(atoms, cutoff, labels=True, **keys) for atoms in validation]
+    made: list[Data] = []
+    if recipe.distillation is not None:
+        teachers = load_teachers(recipe.distillation, elements)
+        rng = np.random.default_rng([recipe.seed, 1])
+        labelled = label_by_teachers(teachers, train, recipe.distillation, rng)
+        made = [to_graph(atoms, cutoff, labels=True) for atoms in labelled]
+        made += train_graphs * (recipe.distillation.repeats - 1)
     model.calibrate(**model_inputs(collate(_sample(train_graphs, _CALIBRATION_ATOMS))))
     edges = sum(graph.num_edges for graph in train_graphs) / sum(graph.num_nodes for graph in train_graphs)
     notes = {
@@ -140,20 +153,37 @@ def prepare(recipe: GTORecipe | RadialRecipe) -> PreparedTraining[GTORecipe | Ra
         "energy scale": f"{scale:.4f} eV per atom (the larger of the rms force in eV/Å and the spread of energies)",
         "parameters": f"{sum(p.numel() for p in model.parameters()):,}",
     }
+    if recipe.distillation is not None:
+        repeats = f"each training structure {recipe.distillation.repeats} times"
+        notes["distillation"] = (
+            f"{recipe.distillation.structures} structures labelled by {len(teachers)} teachers; {repeats}"
+        )
     if np.linalg.matrix_rank([[np.count_nonzero(a.numbers == z) for z in elements] for a in train]) < len(elements):
         notes["energy shifts"] += " (too few compositions: only their sum over a structure has a meaning)"
     resolved = dataclasses.replace(recipe, model=model_config)  # type: ignore[arg-type]
-    return PreparedTraining(resolved, PotentialTask(model, recipe.loss), train_graphs, validation_graphs, notes)
+
+    def finish(best: nn.Module) -> dict[str, str]:
+        assert isinstance(best, Potential)
+        fit = calibrate_uncertainty(best, train_graphs, validation_graphs)
+        ratio, rank = f"{fit.force_ratio:.2f}", f"{fit.force_spearman:.2f}"
+        return {"uncertainty": f"error / expected {ratio}, rank correlation {rank} (validation forces)"}
+
+    return PreparedTraining(
+        resolved, PotentialTask(model, recipe.loss), train_graphs + made, validation_graphs, notes, finish
+    )
 
 
 def _split(recipe: GTORecipe | RadialRecipe) -> tuple[list[Atoms], list[Atoms]]:
-    keys = {"energy_key": recipe.data.energy_key, "forces_key": recipe.data.forces_key}
-    structures = read_structures(referenced_file(recipe.data.train), energy=True, forces=True, **keys)
+    keys: dict[str, Any] = {"energy_key": recipe.data.energy_key, "forces_key": recipe.data.forces_key}
+    files = (recipe.data.train,) if isinstance(recipe.data.train, str) else recipe.data.train
+    structures = [
+        atoms for file in files for atoms in read_structures(referenced_file(file), energy=True, forces=True, **keys)
+    ]
     if recipe.data.validation is not None:
         return structures, read_structures(referenced_file(recipe.data.validation), energy=True, forces=True, **keys)
     n_validation = max(1, round(recipe.data.validation_fraction * len(structures)))
     if len(structures) - n_validation < 1:
-        raise InputError(f"{recipe.data.train}: {len(structures)} structure(s) cannot be split; give at least 2")
+        raise InputError(f"{', '.join(files)}: {len(structures)} structure(s) cannot be split; give at least 2")
     order = np.random.default_rng(recipe.seed).permutation(len(structures))
     shuffled = [structures[i] for i in order]
     return shuffled[n_validation:], shuffled[:n_validation]

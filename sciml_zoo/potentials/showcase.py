@@ -38,7 +38,7 @@ _HEAD = ("model", "structures", "energy MAE, meV", "force MAE, meV/Å", "seconds
 _SMALL = GTORecipe(
     architecture="gto_potential",
     data=DataConfig("dataset:samples/methanol.xyz", validation_fraction=0.2),
-    model=GTOConfig(l_max=2, n_radial=8, n_channels=16, n_hidden=32),
+    model=GTOConfig(n_radial=8, n_channels=16, n_hidden=32, l_message=1),
     optimizer=OptimizerConfig("muon", learning_rate=6e-3, momentum=0.95, betas=(0.9, 0.99), schedule="cosine"),
     trainer=TrainerConfig(
         max_steps=1000,

@@ -16,7 +16,8 @@ def measured(results: dict[str, Any]) -> list[tuple[str, str, str]]:
     """
     accuracy, dynamics = results["potentials.accuracy"], results["potentials.dynamics"]
     overhead = results["training.overhead"]
-    test, own = accuracy["rmd17_ethanol/test.xyz"], accuracy["samples/ethanol.xyz"]
+    tests = {row["file"]: row["scores"] for row in accuracy["models"]["rmd17_ethanol"]["tests"]}
+    test, own = tests["dataset:rmd17_ethanol/test.xyz"], tests["dataset:samples/ethanol.xyz"]
     return [
         (
             "rMD17 ethanol, 500 test frames: force / energy MAE",

@@ -260,6 +260,11 @@ OPTIONS = [
     Case(
         "key option without a value", "evaluate local-dir:model train.xyz --energy_key", ("--energy_key", "is missing")
     ),
+    Case(
+        "switch with a value",
+        "evaluate local-dir:model train.xyz --relative yes",
+        ("--relative: 'yes' is neither true nor false", "write --relative at the end"),
+    ),
     Case("too many files", "evaluate local-dir:model train.xyz many.xyz", ("many.xyz", "energy_key")),
     Case("too few files", "evaluate local-dir:model", ("FILE",)),
 ]

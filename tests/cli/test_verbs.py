@@ -22,7 +22,15 @@ from sciml_zoo.errors import InputError
 from sciml_zoo.potentials import ZooCalculator
 from sciml_zoo.potentials.potential import Potential
 
-METRICS = {"n", "energy_mae_mev", "energy_rmse_mev", "force_mae_mev_per_a", "force_rmse_mev_per_a"}
+METRICS = {
+    "n",
+    "energy_mae_mev",
+    "energy_rmse_mev",
+    "energy_mae_mev_per_atom",
+    "energy_rmse_mev_per_atom",
+    "force_mae_mev_per_a",
+    "force_rmse_mev_per_a",
+}
 TWO_RANKS = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "sciml_zoo"]
 
 
@@ -127,6 +135,39 @@ def test_evaluate_with_other_keys_and_by_the_name_on_the_shelf(here: Path) -> No
     keys = ["--energy_key", "REF_energy", "--forces-key=REF_forces"]
     renamed = result("evaluate", *keys, "gto_potential.tiny", "renamed.xyz")  # also before the positional arguments
     assert renamed == result("evaluate", "local-dir:model", "train.xyz")
+
+
+def test_evaluate_energies_alone_up_to_a_constant(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    scan = ase.io.read("many.xyz", index=":9")
+    for atoms in scan:
+        atoms.calc.results = {"energy": atoms.get_potential_energy()}
+    ase.io.write("scan.xyz", scan, format="extxyz")
+    absolute, relative, also = (
+        result("evaluate", "local-dir:model", "scan.xyz", *option)
+        for option in ([], ["--relative"], ["--relative=true"])
+    )
+    assert set(absolute) == set(relative) == {name for name in METRICS if "force" not in name}
+    assert relative == also
+    assert relative["energy_rmse_mev_per_atom"] < absolute["energy_rmse_mev_per_atom"]
+    assert "scan.xyz: no 'forces'; the scores of forces are left out" in capsys.readouterr().err
+
+
+def test_evaluate_and_predict_a_deepmd_folder(here: Path, calculator: ZooCalculator) -> None:
+    frames = [atoms for atoms in ase.io.read("many.xyz", index=":") if len(atoms) == 6][:4]
+    symbols = list(frames[0].symbols)
+    Path("system/set.000").mkdir(parents=True)
+    Path("system/nopbc").touch()
+    Path("system/type_map.raw").write_text("H C O")
+    Path("system/type.raw").write_text(" ".join(str("HCO".index(symbol)) for symbol in symbols))
+    np.save("system/set.000/coord.npy", [atoms.positions.ravel() for atoms in frames])
+    np.save("system/set.000/energy.npy", [atoms.get_potential_energy() for atoms in frames])
+    np.save("system/set.000/force.npy", [atoms.get_forces().ravel() for atoms in frames])
+    ase.io.write("same.xyz", frames, format="extxyz")
+    assert result("evaluate", "local-dir:model", "system") == pytest.approx(
+        result("evaluate", "local-dir:model", "same.xyz"), rel=1e-4
+    )
+    assert main(["predict", "local-dir:model", "system", "-o", "out.xyz"]) == 0
+    require_equal_predictions(ase.io.read("out.xyz", index=":"), frames, calculator)
 
 
 def test_predict_keeps_what_else_is_in_the_file(here: Path, calculator: ZooCalculator) -> None:

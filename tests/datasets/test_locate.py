@@ -22,7 +22,9 @@ from sciml_zoo.datasets import (
     dataset_path,
     dataset_place,
     fetch_dataset,
+    referenced_file,
 )
+from sciml_zoo.errors import InputError
 
 from .conftest import CONTENT, SHA256, Answer
 
@@ -189,6 +191,35 @@ def test_names_and_files_outside_the_catalogue_are_errors(toy, tmp_path):
     for call in (dataset_path, dataset_place, fetch_dataset):
         with pytest.raises(UnknownDatasetError, match="did you mean 'toy'"):
             call("toyy")
+
+
+def test_a_reference_names_a_file_or_a_folder_of_files(toy, local):
+    toy()
+    assert referenced_file("dataset:toy/sub/train.xyz") == local
+    assert referenced_file("dataset:toy/sub") == local.parent
+    assert referenced_file("elsewhere/train.xyz") == Path("elsewhere/train.xyz")
+    for reference in ("dataset:toy", "dataset:toy/"):
+        with pytest.raises(InputError, match="name a file too"):
+            referenced_file(reference)
+    with pytest.raises(UnknownFileError, match="sub/train"):
+        referenced_file("dataset:toy/su")
+
+
+def test_a_folder_that_is_not_there_is_downloaded(toy, tmp_path):
+    toy()
+    folder = referenced_file("dataset:toy/sub/")
+    assert folder == tmp_path / "cache" / "datasets" / "test" / "toy" / "sub"
+    assert (folder / "train.xyz").read_bytes() == CONTENT
+
+
+def test_a_reference_may_name_the_folder_of_a_data_set(tmp_path, monkeypatch):
+    file = tmp_path / "potentials" / "mlearn" / "Si" / "test.json.gz"
+    file.parent.mkdir(parents=True)
+    file.write_bytes(COMPRESSED)
+    monkeypatch.setenv("SCIML_ZOO_DATA", str(tmp_path))
+    assert referenced_file("dataset:mlearn/Si/test.json") == file == referenced_file("dataset:mlearn_si/test.json")
+    with pytest.raises(UnknownDatasetError, match="did you mean 'mlearn_"):
+        referenced_file("dataset:mlearn/Si")
 
 
 @pytest.mark.parametrize("form", ["our copy", "upstream file"])

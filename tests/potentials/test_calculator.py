@@ -1,4 +1,7 @@
-"""The ASE calculator: the same numbers as the model, the laws of dynamics, and its refusals."""
+"""The ASE calculator: the same numbers as the model, the laws of dynamics, its uncertainty, and its refusals."""
+
+import copy
+import warnings
 
 import numpy as np
 import pytest
@@ -6,11 +9,21 @@ import torch
 from ase import Atoms, units
 from ase.build import bulk, molecule
 from ase.calculators.calculator import PropertyNotImplementedError
+from ase.calculators.fd import calculate_numerical_forces, calculate_numerical_stress
 from ase.md.verlet import VelocityVerlet
 
 from sciml_zoo.errors import InputError
 from sciml_zoo.potentials import ZooCalculator
+from sciml_zoo.potentials.calculator import ExtrapolationWarning
+from sciml_zoo.potentials.data import collate, model_inputs, to_graph
 from tests.potentials.cases import predict, random_potential
+
+
+def _agree(found, expected, relative):
+    """Largest difference, relative to the largest value (or one)."""
+    found, expected = np.asarray(found), np.asarray(expected)
+    assert found.shape == expected.shape
+    assert np.abs(found - expected).max() <= relative * max(1.0, np.abs(expected).max())
 
 
 @pytest.fixture(scope="module")
@@ -28,13 +41,125 @@ def test_it_returns_the_model_s_numbers(model):
     assert ethanol.get_potential_energy() != pytest.approx(expected["energy"].item(), abs=1e-6)
 
 
-def test_stress_agrees_with_ase_s_numerical_stress(model):
-    from ase.calculators.fd import calculate_numerical_stress
-
+def test_forces_and_stress_agree_with_ase_s_differences_of_the_energy(model):
     cell = bulk("C", "diamond", a=3.6)
     cell.rattle(0.05, seed=0)
     cell.calc = ZooCalculator(model)
-    np.testing.assert_allclose(cell.get_stress(), calculate_numerical_stress(cell, eps=1e-5), atol=1e-6)
+    _agree(cell.get_forces(), calculate_numerical_forces(cell, eps=1e-4), 1e-6)
+    _agree(cell.get_stress(), calculate_numerical_stress(cell, eps=1e-5), 1e-6)
+
+
+@pytest.mark.parametrize("periodic", [False, True])
+def test_results_do_not_depend_on_the_skin(model, periodic):
+    atoms = bulk("C", "diamond", a=3.6) if periodic else molecule("CH3CH2OH")
+    skins = {skin: ZooCalculator(model, skin=skin) for skin in (0.0, 0.3, 2.0)}
+    rng = np.random.default_rng(0)
+    for _ in range(15):
+        atoms.positions += 0.03 * rng.normal(size=atoms.positions.shape)
+        if periodic:
+            atoms.set_cell(atoms.cell.array @ (np.eye(3) + 0.003 * rng.normal(size=(3, 3))), scale_atoms=True)
+        expected = predict(model, [atoms], stress=periodic)
+        for calculator in skins.values():
+            atoms.calc = calculator
+            assert atoms.get_potential_energy() == pytest.approx(expected["energy"].item(), rel=1e-12)
+            _agree(atoms.get_forces(), expected["forces"], 1e-11)
+            if periodic:
+                _agree(atoms.get_stress(voigt=False), expected["stress"][0], 1e-11)
+    searches = [calculator.neighbours.searches for calculator in skins.values()]
+    assert searches[0] == 15
+    assert 15 > searches[1] > searches[2]
+
+
+def test_pairs_of_the_skin_beyond_the_cutoff_change_nothing(model):
+    crystal = bulk("C", "diamond", a=3.6)
+    crystal.rattle(0.05, seed=1)
+    expected = predict(model, [crystal])
+    more = model_inputs(collate([to_graph(crystal, model.cutoff + 0.7)]))
+    found = model(**more)
+    assert more["edge_index"].shape[1] > to_graph(crystal, model.cutoff).edge_index.shape[1]
+    _agree(found["energy"], expected["energy"], 1e-13)
+    _agree(found["forces"], expected["forces"], 1e-12)
+
+
+def test_what_has_not_changed_is_not_computed_again(model):
+    atoms = molecule("CH4")
+    atoms.calc = calculator = ZooCalculator(model)
+    calls = []
+    evaluate = calculator._evaluate
+    calculator._evaluate = lambda *args, **options: calls.append(1) or evaluate(*args, **options)
+    atoms.get_potential_energy()
+    atoms.get_forces()
+    atoms.set_initial_charges(np.ones(5))  # of which the potential knows nothing
+    atoms.get_forces()
+    assert len(calls) == 1
+    before = atoms.get_potential_energy()
+    atoms.positions[0, 0] += 1e-5
+    assert atoms.get_potential_energy() != before
+    atoms.numbers[1] = 8
+    atoms.get_forces()
+    assert len(calls) == 3
+
+
+class _Norms(torch.nn.Module):
+    """Uncertainty: the norm of the features, if calibrated."""
+
+    def __init__(self, threshold, *, calibrated=True):
+        super().__init__()
+        self.threshold, self.calibrated = threshold, calibrated
+
+    def forward(self, features, species, pos, edge_index, edge_shift):
+        return features.norm(dim=1) + 1e3 * (species < 0)
+
+
+def _with_uncertainty(model, threshold, **options):
+    model = copy.deepcopy(model)
+    model.uncertainty = _Norms(threshold, **options)
+    return model
+
+
+def test_a_calibrated_potential_says_how_certain_it_is(model):
+    atoms = molecule("CH3CH2OH")
+    norms = predict(model, [atoms], features=True)["features"].norm(dim=1).numpy()
+    expected = predict(model, [atoms])["forces"].numpy()
+    atoms.calc = ZooCalculator(_with_uncertainty(model, float(norms.max()) * 1.01))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        _agree(atoms.get_forces(), expected, 1e-12)
+    np.testing.assert_allclose(atoms.calc.results["force_uncertainty"], norms, rtol=1e-12)
+
+
+def test_extrapolation_is_said_once_and_names_the_least_certain_atom(model):
+    atoms = molecule("CH3CH2OH")
+    norms = predict(model, [atoms], features=True)["features"].norm(dim=1).numpy()
+    atoms.calc = ZooCalculator(_with_uncertainty(model, float(norms.max()) * 0.99))
+    worst = int(norms.argmax())
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        for _ in range(3):
+            atoms.positions += 1e-6 * np.arange(27).reshape(9, 3)
+            atoms.get_forces()
+    assert [warning.category for warning in told] == [ExtrapolationWarning]
+    assert f"atom {worst} ({atoms.symbols[worst]})" in str(told[0].message)
+
+
+@pytest.mark.parametrize(("calibrated", "wanted"), [(False, True), (True, False)], ids=["not calibrated", "not wanted"])
+def test_uncertainty_that_is_not_there_or_not_wanted_is_not_computed(model, calibrated, wanted):
+    atoms = molecule("CH4")
+    atoms.calc = ZooCalculator(_with_uncertainty(model, 0.0, calibrated=calibrated), uncertainty=wanted)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        atoms.get_forces()
+    assert "force_uncertainty" not in atoms.calc.results
+
+
+def test_atoms_that_meet_on_the_way_are_refused(model):
+    atoms = Atoms("HOH", positions=[[0, 0, 0], [0.97, 0, 0], [1.2, 0.9, 0]])
+    atoms.calc = ZooCalculator(model, skin=3.0)
+    atoms.get_forces()
+    atoms.positions[2] = atoms.positions[1] + [0.01, 0, 0]
+    with pytest.raises(InputError, match="atoms 1 and 2 are at one place"):
+        atoms.get_forces()
+    assert atoms.calc.neighbours.searches == 1
 
 
 def test_stress_of_a_molecule_is_refused(model):

@@ -1,6 +1,7 @@
 """Reading structures and building graphs: against brute force, and units, labels and keys."""
 
 import gzip
+import time
 
 import ase.io
 import numpy as np
@@ -12,7 +13,7 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from torch_geometric.data import Batch
 
 from sciml_zoo.errors import InputError
-from sciml_zoo.potentials.data import collate, energy_of, forces_of, read_structures, to_graph
+from sciml_zoo.potentials.data import collate, energy_of, forces_of, read_structures, stress_of, to_graph
 
 
 def labelled(name: str = "H2O", energy: float = -1.5) -> Atoms:
@@ -86,7 +87,53 @@ def test_collate_is_what_torch_geometric_gives():
     ours, theirs = collate(graphs), Batch.from_data_list(graphs)
     assert ours.num_graphs == 3
     for name in theirs.keys():  # noqa: SIM118
-        assert torch.equal(ours[name], theirs[name]), name
+        torch.testing.assert_close(ours[name], theirs[name], rtol=0, atol=0, equal_nan=True)
+
+
+def test_missing_labels_are_refused_or_nan_as_wanted():
+    atoms = bulk("NaCl", "rocksalt", a=5.6)
+    atoms.info["energy"] = -1.0
+    with pytest.raises(InputError, match=r"crystal: no 'forces' \(eV/Å\)"):
+        to_graph(atoms, 4.0, labels=True, where="crystal")
+    graph = to_graph(atoms, 4.0, labels=True, forces_optional=True)
+    assert graph.forces.shape == (2, 3)
+    assert graph.stress.shape == (1, 3, 3)
+    assert bool(graph.forces.isnan().all() and graph.stress.isnan().all())
+    atoms.arrays["forces"] = np.ones((2, 4))
+    with pytest.raises(InputError, match=r"'forces' are \[2, 4\] numbers"):
+        to_graph(atoms, 4.0, labels=True, forces_optional=True)
+
+
+@pytest.mark.parametrize("key", ["stress", "REF_stress"])
+def test_stress_is_a_symmetric_matrix_from_six_numbers_or_nine(key):
+    xx, yy, zz, yz, xz, xy = voigt = np.arange(1.0, 7.0)
+    matrix = np.array([[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]])
+    atoms = bulk("NaCl", "rocksalt", a=5.6)
+    atoms.info |= {"energy": 0.0}
+    for value in (voigt, matrix, matrix.ravel()):
+        atoms.info[key] = value
+        graph = to_graph(atoms, 4.0, labels=True, forces_optional=True, stress_key=key)
+        np.testing.assert_allclose(graph.stress[0], matrix)
+    atoms.info[key] = np.ones(5)
+    with pytest.raises(InputError, match=rf"cell: '{key}' is 5 numbers, not 6 \(Voigt: xx yy zz yz xz xy\) or 9"):
+        stress_of(atoms, "cell", key)
+    atoms.pbc = (True, True, False)
+    assert np.isnan(stress_of(atoms, "slab", key)).all()
+
+
+def test_forces_that_are_there_must_be_finite(tmp_path):
+    atoms = labelled()
+    atoms.calc.results["forces"][1, 2] = np.nan
+    ase.io.write(tmp_path / "bad.xyz", [labelled(), atoms], format="extxyz")
+    with pytest.raises(InputError, match=r"frame 1, atom 1: the force is not finite"):
+        read_structures(tmp_path / "bad.xyz", forces_optional=True)
+
+
+def test_a_thousand_frames_are_read_in_seconds(tmp_path):
+    ase.io.write(tmp_path / "many.xyz", [labelled("CH3CH2OH")] * 1000, format="extxyz")
+    start = time.process_time()
+    assert len(read_structures(tmp_path / "many.xyz", energy=True, forces=True)) == 1000
+    assert time.process_time() - start < 5.0
 
 
 def test_a_single_atom_has_no_pairs():

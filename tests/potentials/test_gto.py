@@ -36,57 +36,67 @@ def test_solid_harmonics_have_norm_r_to_the_l(scale, seed):
         torch.testing.assert_close(norm, (2 * degree + 1) * vectors.norm(dim=1) ** (2 * degree), rtol=1e-10, atol=0)
 
 
+def _one_pair(distance: torch.Tensor) -> torch.Tensor:
+    return torch.zeros(len(distance), dtype=torch.long)
+
+
 def test_primitives_equal_their_formula():
-    gto = GTOActivation(n_pairs=1, l_max=3, n_radial=6, n_channels=2, cutoff=5.0)
+    gto = GTOActivation(n_elements=1, l_max=3, n_radial=6, cutoff=5.0)
     r = torch.linspace(0.01, 4.9, 200)
-    value = gto.primitives(r.square(), torch.zeros(200, dtype=torch.long))
-    n = gto.degrees + 2 * gto.powers
+    value = gto.primitives(r.square(), _one_pair(r))
+    n = 2 * gto.powers
     alpha = gto.log_exponents.exp()[0]
     normalisation = (2 * math.e * alpha / n) ** (n / 2)  # 1 / max of r^n exp(−α r²)
-    r = r[:, None, None]
-    expected = normalisation * r ** (2 * gto.powers) * torch.exp(-alpha * r.square())
-    torch.testing.assert_close(value, expected, rtol=1e-10, atol=1e-200)
+    r = r[:, None]
+    torch.testing.assert_close(value, normalisation * r**n * torch.exp(-alpha * r.square()), rtol=1e-10, atol=1e-200)
 
 
 def test_primitives_peak_at_one_where_the_design_says():
-    gto = GTOActivation(n_pairs=1, l_max=2, n_radial=5, n_channels=2, cutoff=5.0)
-    n, alpha = gto.degrees + 2 * gto.powers, gto.log_exponents.exp()[0]
-    peak = (n / (2 * alpha)).sqrt().detach()
-    for degree in range(3):
-        for p in range(5):
-            r = peak[degree, p] * torch.tensor([0.999, 1.0, 1.001])
-            value = gto.primitives(r.square(), torch.zeros(3, dtype=torch.long))[:, degree, p].detach() * r**degree
-            assert value[1] == pytest.approx(1.0, abs=1e-12)
-            assert value[0] < value[1] > value[2]
+    gto = GTOActivation(n_elements=1, l_max=2, n_radial=5, cutoff=5.0, r_min=0.7)
+    peaks = torch.linspace(0.7, 0.92 * 5.0, 5)
+    for p, peak in enumerate(peaks):
+        r = peak * torch.tensor([0.999, 1.0, 1.001])
+        value = gto.primitives(r.square(), _one_pair(r))[:, p].detach()
+        assert value[1] == pytest.approx(1.0, abs=1e-12)
+        assert value[0] < value[1] > value[2]
+    torch.testing.assert_close(gto.per_degree, peaks ** -torch.arange(3.0)[:, None], rtol=1e-12, atol=0)
 
 
-def test_contraction_is_the_sum_over_primitives_of_its_own_pair():
-    gto = GTOActivation(n_pairs=3, l_max=2, n_radial=5, n_channels=4, cutoff=5.0)
-    torch.nn.init.normal_(gto.log_exponents, std=0.3)
-    vectors = torch.randn(6, 3)
-    pair = torch.tensor([0, 1, 2, 2, 1, 0])
-    radial, harmonics = gto(vectors, pair)
+def test_every_pair_has_its_own_exponents_and_the_cutoff_is_in_the_result():
+    gto = GTOActivation(n_elements=2, l_max=2, n_radial=5, cutoff=5.0)
+    torch.nn.init.normal_(gto.exponents.tables, std=0.3)
+    vectors, pair = torch.randn(8, 3), torch.arange(8) % 4
+    g, harmonics = gto(vectors, pair)
     squared = vectors.square().sum(1)
-    for e in range(6):
-        primitives = gto.primitives(squared[e : e + 1], pair[e : e + 1])[0]
-        expected = torch.einsum("lp,lpc->lc", primitives, gto.coefficients[pair[e]])
-        torch.testing.assert_close(radial[e], expected * smooth_cutoff(squared[e], 5.0), rtol=1e-10, atol=1e-12)
-    assert harmonics.shape == (6, 9)
+    for e in range(8):
+        expected = gto.primitives(squared[e : e + 1], pair[e : e + 1])[0] * smooth_cutoff(squared[e], 5.0)
+        torch.testing.assert_close(g[e], expected, rtol=1e-10, atol=1e-12)
+    assert harmonics.shape == (8, 9)
+
+
+def test_bessel_functions_and_cosine_cutoff_are_those_of_the_literature():
+    gto = GTOActivation(n_elements=1, l_max=1, n_radial=4, cutoff=5.0, radial="bessel", cutoff_function="cosine")
+    r = torch.linspace(0.5, 6.0, 40)
+    g, harmonics = gto(r[:, None] * torch.tensor([0.0, 0.6, 0.8]), _one_pair(r))
+    n = torch.arange(1, 5)
+    expected = (2 / 5) ** 0.5 * torch.sin(n * math.pi * r[:, None] / 5) / r[:, None]
+    expected = expected * (0.5 * (1 + torch.cos(math.pi * r / 5)) * (r < 5))[:, None]
+    torch.testing.assert_close(g, expected, rtol=1e-10, atol=1e-12)
+    torch.testing.assert_close(harmonics[:, 1:].norm(dim=1), torch.full((40,), 3**0.5), rtol=1e-12, atol=0)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("log_alpha", [-12.0, -3.0, 0.0, 3.0, 9.0])
 @pytest.mark.parametrize("distance", [0.0, 1e-20, 1e-8, 1e-3, 1.0, 4.99, 4.9999999, 5.0, 5.0000001, 50.0])
 def test_first_and_second_derivatives_are_finite_at_the_extremes(dtype, log_alpha, distance):
-    gto = GTOActivation(n_pairs=1, l_max=3, n_radial=10, n_channels=3, cutoff=5.0).to(dtype)
-    torch.nn.init.constant_(gto.log_exponents, log_alpha)
+    gto = GTOActivation(n_elements=1, l_max=3, n_radial=10, cutoff=5.0).to(dtype)
+    gto.initial.fill_(log_alpha)
     vector = torch.tensor([[0.6, 0.0, 0.8]], dtype=dtype) * distance
     vector.requires_grad_()
-    radial, harmonics = gto(vector, torch.zeros(1, dtype=torch.long))
-    value = (radial.sum() * harmonics).sum()
+    g, harmonics = gto(vector, torch.zeros(1, dtype=torch.long))
+    value = (g.sum() * harmonics).sum()
     (first,) = torch.autograd.grad(value, vector, create_graph=True)
-    targets = [vector, gto.log_exponents, gto.coefficients]
-    second = torch.autograd.grad(first.sum(), targets, allow_unused=True)
+    second = torch.autograd.grad(first.sum(), [vector, gto.exponents.tables], allow_unused=True)
     assert value.isfinite()
     assert first.isfinite().all()
     assert all(s is None or s.isfinite().all() for s in second)

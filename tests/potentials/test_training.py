@@ -149,7 +149,7 @@ def test_gradients_of_the_force_loss_are_right(clusters):
     """Gradients of gradients: the loss's directional derivative in the weights, in float64."""
     model = random_potential("gto_potential", torch.float64).train()
     recipe = GTORecipe("gto_potential", DataConfig(str(clusters)), model=GTOConfig(cutoff=4.0, **SMALL))
-    task = PotentialTask(model, LossConfig(kind="squared", energy_weight=0.0))
+    task = PotentialTask(model, LossConfig(kind="squared", energy_weight=0.0, gradient="double"))
     batch = task.collate(prepare(recipe).train[:3])
     parameters = list(model.parameters())
     direction = [torch.randn_like(p, generator=torch.Generator().manual_seed(0)) for p in parameters]
