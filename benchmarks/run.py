@@ -15,6 +15,8 @@ BENCHMARKS = (
     ("benchmarks.potentials.ablation", True),
     ("benchmarks.potentials.calculator", False),
     ("benchmarks.potentials.dynamics", False),
+    ("benchmarks.potentials.uncertainty", True),
+    ("benchmarks.potentials.selection", True),
     ("benchmarks.potentials.stress", False),
     ("benchmarks.potentials.bond_scan", True),
     ("benchmarks.potentials.dihedral", True),

@@ -3,12 +3,12 @@
     SCIML_ZOO_DATA=../shared/data python -m benchmarks.potentials.pareto [--minutes 10] [--models ours PaiNN ANI]
 
 950 frames to train on and 50 to validate, the same for all. Ours is the shipped weights' recipe with as many steps as
-there is time for; SchNetPack's PaiNN and TorchANI train as ``peers/schnetpack_training.py`` and
-``peers/torchani_training.py`` say: their documented settings, with a learning rate that falls as a cosine of the time.
-Every model that is asked for is trained anew, the others keep what an earlier run wrote; trainings of other minutes
-stay beside. Our checkpoints are kept in ``runs/pareto``. Each training runs alone: leave the machine to it (``cpu_minutes`` tells whether it was). Times of a call
-are those of ``speed.py``, on one thread, all in one run. A model is on the front where none is better in both error
-and time.
+there is time for, which two short trainings before tell; SchNetPack's PaiNN and TorchANI train as
+``peers/schnetpack_training.py`` and ``peers/torchani_training.py`` say: their documented settings, with a learning rate
+that falls as a cosine of the time. Every model that is asked for is trained anew, the others keep what an earlier run
+wrote; trainings of other minutes stay beside. Our checkpoints are kept in ``runs/pareto``. Each training runs alone:
+leave the machine to it (``cpu_minutes``, of the process that trains, tells whether it was). Times of a call are those
+of ``speed.py``, on one thread, all in one run. A model is on the front where none is better in both error and time.
 """
 
 import argparse
@@ -65,7 +65,9 @@ def train_ours(files: tuple[Path, Path, Path], minutes: float, seed: int, folder
     changes = [f"--data.train={files[0]}", f"--data.validation={files[1]}", f"--seed={seed}", f"--trainer.seed={seed}"]
     steps = steps_within(minutes, changes)
     limits = [f"--trainer.max_steps={steps}", f"--trainer.validate_every={max(1, steps // 20)}"]
+    cpu = cpu_seconds()
     summary = train(folder, [*changes, *limits, f"--trainer.max_minutes={minutes}"])
+    used = cpu_seconds() - cpu
     model: Any = sz.load_model(f"local-dir:{folder / 'best'}")
     predictions = predict_structures(model, ase.io.read(files[2], index=":"))
     found = errors(
@@ -76,6 +78,7 @@ def train_ours(files: tuple[Path, Path, Path], minutes: float, seed: int, folder
         "steps": summary["step"],
         "planned_steps": steps,
         "seconds": summary["seconds"],
+        "cpu_minutes": used / 60,
         "parameters": parameters,
     }
 
@@ -87,6 +90,7 @@ def train_peer(name: str, files: tuple[Path, Path, Path], minutes: float, seed: 
     module = f"benchmarks.potentials.peers.{package}_training"
     command = [str(peer_python(package)), "-W", "ignore", "-m", module, *map(str, files), str(out)]
     options = ["--minutes", str(minutes), "--seed", str(seed)]
+    cpu = cpu_seconds()
     done = subprocess.run(
         [*command, *options], cwd=ROOT, env=environment(1), check=False, capture_output=True, text=True
     )
@@ -94,7 +98,8 @@ def train_peer(name: str, files: tuple[Path, Path, Path], minutes: float, seed: 
         raise RuntimeError(f"the training of {name} failed:\n{done.stderr[-2000:]}")
     with np.load(out) as found:
         figures = {name: found[name].item() for name in ("steps", "seconds", "parameters")}
-        return errors(found["energies"], found["forces"], files[2]) | figures
+        used = {"cpu_minutes": (cpu_seconds() - cpu) / 60}
+        return errors(found["energies"], found["forces"], files[2]) | figures | used
 
 
 def cpu_seconds() -> float:
@@ -194,13 +199,13 @@ def main() -> int:
         folder = Path(name)
         files = split_ethanol(folder, chosen.seed)
         for each in chosen.models:
-            load, cpu = os.getloadavg()[0], cpu_seconds()
+            load = os.getloadavg()[0]
             if each == "ours":
                 shutil.rmtree(kept, ignore_errors=True)
                 rows[each] = train_ours(files, chosen.minutes, chosen.seed, kept)
             else:
                 rows[each] = train_peer(each, files, chosen.minutes, chosen.seed, folder)
-            rows[each] |= {"cpu_minutes": (cpu_seconds() - cpu) / 60, "load_at_start": load}
+            rows[each]["load_at_start"] = load
             force, energy = (rows[each][error] for error in ERRORS)
             print(f"{each}: {force:.2f} meV/Å, {energy:.2f} meV", flush=True)
             write()

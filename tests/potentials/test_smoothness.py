@@ -163,9 +163,8 @@ def test_energy_is_smooth_through_zero_distance_and_across_the_cutoff(architectu
 def test_a_cosine_cutoff_and_a_cusp_are_found_by_the_same_scan():
     found = derivative_continuity(trimer_scan(CosinePairs(), "C", "O"), START, STOP, refinements=1)
     assert not found.continuous
-    for where, exponent in ((0.0, -3.0), (CUTOFF, 0.0)):
-        nearest = abs(found.positions - where) < 0.1
-        assert found.exponents[nearest].min() == pytest.approx(exponent, abs=0.5)
+    for where, highest in ((0.0, -1.5), (CUTOFF, 0.5)):  # a corner, and a jump of the fourth derivative
+        assert found.exponents[abs(found.positions - where) < 0.1].min() < highest
     assert (found.exponents[(found.positions > 1.5) & (found.positions < 3.0)] > 0.8).all()
 
 
@@ -174,8 +173,9 @@ def test_the_cosine_cutoff_of_the_ablation_is_found_too():
     options = {"elements": (1, 6, 8), "cutoff": CUTOFF, "n_radial": 6, "n_channels": 8, "n_hidden": 16}
     model = sz.create_model("gto_potential", cutoff_function="cosine", **options)
     found = derivative_continuity(trimer_scan(model, "C", "O"), CUTOFF - 0.4, CUTOFF + 0.4, refinements=1)
-    assert not found.continuous
-    assert found.positions[found.worst] == pytest.approx(CUTOFF, abs=0.1)
+    leaves = (CUTOFF, 0.4 + np.sqrt(CUTOFF**2 - 1.09))  # of the first atom, and of the third
+    for where in leaves:
+        assert found.exponents[abs(found.positions - where) < 0.1].min() < 0.0
 
 
 def test_nuclear_repulsion_leaves_the_energy_smooth_and_repulsive():
