@@ -191,7 +191,9 @@ def one_bond(model: Potential, atoms: Atoms, bond: Bond, *, smoothness: bool) ->
     }
     if smoothness:
         function = partial(scan_bond, model, atoms, bond)
-        found["smoothness"] = continuity_figures(derivative_continuity(function, SHORTEST, LONGEST, step=STEP))
+        found["smoothness"] = continuity_figures(
+            derivative_continuity(function, SHORTEST, LONGEST, step=STEP, refinements=2)
+        )
     print(f"  {found['bond']}: minima at {', '.join(f'{r:.2f}' for r in lowest)} Å", end="")
     print(f"; {words(found['smoothness'])}" if smoothness else "", flush=True)
     return found
