@@ -42,7 +42,7 @@ from benchmarks.potentials._weights import available
 from sciml_zoo.datasets import referenced_file
 from sciml_zoo.potentials import calibrate_uncertainty, prepare, read_structures, to_graph
 from sciml_zoo.potentials.batches import batches
-from sciml_zoo.potentials.calibration import fit_power_law
+from sciml_zoo.potentials.calibration import fit_scales
 from sciml_zoo.potentials.data import collate, model_inputs
 from sciml_zoo.potentials.potential import Potential
 from sciml_zoo.potentials.recipe import GTORecipe
@@ -157,10 +157,10 @@ def system(reference: str, recipe: Path, files: Mapping[str, str]) -> dict[str, 
     found[f"{first} and {second}"] = joined(found[first], found[second])
     uncertainty = model.uncertainty
     rows = [scores(name, own, uncertainty.threshold) for name, own in found.items()]
-    exponent, threshold = float(uncertainty.exponent), uncertainty.threshold
-    show(f"{reference}: exponent {exponent:.2f}, extrapolation beyond {1000 * threshold:.0f} meV/Å", rows)
+    threshold = uncertainty.threshold
+    show(f"{reference}: extrapolation beyond {1000 * threshold:.0f} meV/Å", rows)
     times = cost(model, sets[first][:32])
-    return {"weights": reference, "exponent": exponent, "threshold": threshold, "sets": rows, "cost": times}
+    return {"weights": reference, "threshold": threshold, "sets": rows, "cost": times}
 
 
 def committee() -> dict[str, Any]:
@@ -220,10 +220,10 @@ def spread(
         error = (predicted.mean(dim=0) - torch.cat(truth)).square().mean(dim=1)
         distance = predicted.var(dim=0).mean(dim=1).sqrt()
         raw[name] = tuple(value.numpy() for value in (distance, torch.cat(species), error))
-    exponent, scales = fit_power_law(*raw["validation"], len(np.unique(raw["validation"][1])))
-    print(f"committee: exponent {exponent:.2f}, scales {np.round(scales, 2)}")
+    scales = fit_scales(*raw["validation"], len(np.unique(raw["validation"][1])))
+    print(f"committee: scales {np.round(scales, 2)}")
     return {
-        name: Observed(np.sqrt(square), scales[species] * distance**exponent, like[name].frame, *2 * [np.zeros(1)])
+        name: Observed(np.sqrt(square), scales[species] * distance, like[name].frame, *2 * [np.zeros(1)])
         for name, (distance, species, square) in raw.items()
     }
 

@@ -21,6 +21,7 @@ from sciml_zoo.potentials.potential import Potential
 from sciml_zoo.potentials.recipe import DataConfig, GTORecipe, prepare
 from sciml_zoo.report import Report, Say, Table
 from sciml_zoo.training import OptimizerConfig, ProgressBar, Trainer, TrainerConfig
+from sciml_zoo.zoo.manifest import get_weights
 from sciml_zoo.zoo.registry import list_models
 from sciml_zoo.zoo.resolve import load_model
 
@@ -32,6 +33,7 @@ __all__ = ["demo"]
 
 # Each shipped potential is shown on the sample that it is meant for.
 _SAMPLE_OF = {"gto_potential.rmd17_ethanol": "ethanol.xyz"}
+_CARD_HEAD = ("model", "data set", "force MAE", "command")
 _HEAD = ("model", "structures", "energy MAE, meV", "force MAE, meV/Å", "seconds")
 
 # About a minute on one core.
@@ -66,7 +68,6 @@ def demo(directory: Path, say: Say) -> Report:
     figures: list[tuple[str, Figure]] = []
     for name in list_models(pretrained=True, domain="potentials"):
         if name not in _SAMPLE_OF:
-            say(f"{name}: no sample of its kind comes with the project")
             continue
         path = dataset_file("samples", _SAMPLE_OF[name])
         say(f"{name} on {path.name}: forces of quantum chemistry, then dynamics")
@@ -97,7 +98,21 @@ def demo(directory: Path, say: Say) -> Report:
         "Energies and forces of molecules at a millionth of the cost of the quantum chemistry that they were learned "
         "from. The reference values here were computed by this project with another code than the training data."
     )
-    return Report("Interatomic potentials", text, [Table("Errors against DFT", _HEAD, rows)], figures)
+    tables = [
+        Table("Errors against DFT", _HEAD, rows),
+        Table("Errors on the data sets, from the cards", _CARD_HEAD, _cards()),
+    ]
+    return Report("Interatomic potentials", text, tables, figures)
+
+
+def _cards() -> list[tuple[str, ...]]:
+    """Returns what the card of every potential says about the errors of its forces."""
+    return [
+        (name, metric.dataset, f"{metric.value:.1f} {metric.unit}", metric.command)
+        for name in list_models(pretrained=True, domain="potentials")
+        for metric in get_weights(name).metrics
+        if metric.name == "force_mae_mev_per_a"
+    ]
 
 
 def _score(name: str, model: Potential, path: Path) -> tuple[str, ...]:

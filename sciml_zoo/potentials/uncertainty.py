@@ -6,7 +6,7 @@ that of linear regression, and an atom is as uncertain as its features are far f
 metric of their Gram matrix (last-layer Laplace approximation: Bigi, Chong, Ceriotti & Grasselli, Mach. Learn.: Sci.
 Technol. 5, 045018 (2024); of single atoms: Chong, Grasselli, Ben Mahmoud, Morrow, Deringer & Ceriotti, JCTC 19, 8020
 (2023)). The force on an atom is the slope of its own energy and of its neighbours', and so it is as uncertain as both
-are. One scale per element and one exponent, fitted on validation forces, turn this pure number into the error to be
+are. A power of this pure number, with one scale per element that is fitted on validation forces, is the error to be
 expected.
 
 ===================================  ================================================================================
