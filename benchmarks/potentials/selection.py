@@ -141,7 +141,11 @@ def compared(
     draws = [rng.permutation(len(pool)) for _ in range(DRAWS)]
     rows = []
     for n in CHOSEN:
-        ways = {"selected": [chosen.frames], "most_uncertain": [uncertain], "random": draws}
+        ways: dict[str, Sequence[Sequence[int]]] = {
+            "selected": [chosen.frames],
+            "most_uncertain": [uncertain.tolist()],
+            "random": [draw.tolist() for draw in draws],
+        }
         row: dict[str, Any] = {"n": n}
         for way, orders in ways.items():
             changes = [refit([known[i] for i in order[:n]]) for order in orders]

@@ -23,7 +23,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -127,14 +127,11 @@ def scores(name: str, found: Observed, threshold: float | None = None) -> dict[s
     return row
 
 
-def joined(*sets: Observed) -> Observed:
-    """Returns sets as one."""
-    starts = np.cumsum([0, *(own.frame.max() + 1 for own in sets[:-1])])
-    return Observed(
-        *(np.concatenate([getattr(own, name) for own in sets]) for name in ("error", "expected")),
-        np.concatenate([own.frame + start for own, start in zip(sets, starts, strict=True)]),
-        *(np.concatenate([getattr(own, name) for own in sets]) for name in ("energy_error", "energy_expected")),
-    )
+def joined(first: Observed, second: Observed) -> Observed:
+    """Returns two sets as one."""
+    columns = {field.name: (getattr(first, field.name), getattr(second, field.name)) for field in fields(Observed)}
+    columns["frame"] = (first.frame, second.frame + first.frame.max() + 1)
+    return Observed(**{name: np.concatenate(column) for name, column in columns.items()})
 
 
 def labelled(model: Potential, reference: str) -> list[Data]:
@@ -168,7 +165,8 @@ def committee() -> dict[str, Any]:
     recipe = RECIPES / "gto_potential.acac.yaml"
     changes = [f"--model.n_channels={CHANNELS}", f"--trainer.max_steps={STEPS}", f"--trainer.validate_every={STEPS}"]
     split = prepare(dataclasses.replace(read_recipe(GTORecipe, recipe, changes), distillation=None))
-    members, seconds = [], []
+    members: list[Potential] = []
+    seconds: list[float] = []
     with tempfile.TemporaryDirectory() as folder:
         files = {name: Path(folder) / f"{name}.xyz" for name in ("train", "validation")}
         for name, graphs in (("train", split.train), ("validation", split.validation)):
@@ -182,11 +180,11 @@ def committee() -> dict[str, Any]:
                 prepared.task, prepared.recipe.optimizer, prepared.train, prepared.validation
             )
             seconds.append(time.perf_counter() - begun)
+            assert isinstance(result.model, Potential)
             members.append(result.model.eval())
             error = result.metrics["force_rmse_mev_per_a"]
             print(f"member {seed}: {error:.1f} meV/Å in validation after {seconds[-1]:.0f} s", flush=True)
     first = members[0]
-    assert isinstance(first, Potential)
     calibrate_uncertainty(first, split.train, split.validation)
     sets = {"validation": split.validation} | {name: labelled(first, file) for name, file in ACAC.items()}
     own = {name: observe(first, graphs) for name, graphs in sets.items()}
@@ -206,10 +204,10 @@ def _atoms(graph: Data) -> Atoms:
 
 
 def spread(
-    members: Sequence[torch.nn.Module], sets: Mapping[str, Sequence[Data]], like: Mapping[str, Observed]
+    members: Sequence[Potential], sets: Mapping[str, Sequence[Data]], like: Mapping[str, Observed]
 ) -> dict[str, Observed]:
     """Returns errors of a committee's mean forces, and what its spread leads to expect after calibration."""
-    raw: dict[str, tuple[np.ndarray, ...]] = {}
+    raw: dict[str, list[np.ndarray]] = {}
     for name, graphs in sets.items():
         forces, truth, species = [], [], []
         for batch in batches(graphs, "cpu"):
@@ -218,19 +216,20 @@ def spread(
             species.append(members[0].species_of[batch.z])
         predicted = torch.cat(forces, dim=1)
         error = (predicted.mean(dim=0) - torch.cat(truth)).square().mean(dim=1)
-        distance = predicted.var(dim=0).mean(dim=1).sqrt()
-        raw[name] = tuple(value.numpy() for value in (distance, torch.cat(species), error))
-    scales = fit_scales(*raw["validation"], len(np.unique(raw["validation"][1])))
+        spread_of_forces = predicted.var(dim=0).mean(dim=1).sqrt()
+        raw[name] = [value.numpy() for value in (spread_of_forces, torch.cat(species), error)]
+    distance, kinds, square = raw["validation"]
+    scales = fit_scales(distance, kinds, square, len(members[0].elements))
     print(f"committee: scales {np.round(scales, 2)}")
     return {
-        name: Observed(np.sqrt(square), scales[species] * distance, like[name].frame, *2 * [np.zeros(1)])
-        for name, (distance, species, square) in raw.items()
+        name: Observed(np.sqrt(squares), scales[own] * spreads, like[name].frame, *2 * [np.zeros(1)])
+        for name, (spreads, own, squares) in raw.items()
     }
 
 
 def cost(model: Potential, graphs: Sequence[Data]) -> dict[str, float]:
     """Returns times of energy and forces with and without uncertainty, µs per atom, for one structure and for all."""
-    found = {}
+    found: dict[str, float] = {}
     for name, chosen in (("one", graphs[:1]), (f"batch_{len(graphs)}", graphs)):
         batch = collate(list(chosen))
         inputs = model_inputs(batch)

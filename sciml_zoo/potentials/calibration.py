@@ -21,8 +21,9 @@ from sciml_zoo.potentials.uncertainty import AtomicUncertainty, sums_of_structur
 
 __all__ = ["UncertaintyFit", "calibrate_uncertainty", "fit_scales"]
 
-# ς²: what an average atom (or structure) adds to each diagonal element of a Gram matrix.
-_RIDGE = 1.0
+# ς², in units of what an average atom (or structure) adds to each diagonal element of a Gram matrix. With less, the
+# slightest step in a direction that no training atom took would be a large one.
+_RIDGE, _STRUCTURE_RIDGE = 1.0, 0.01
 # β: away from the data, the error of a smooth function grows with the square of the distance. Out of distribution it is
 # 1.9 to 2.4 for the potentials of benchmarks.potentials.uncertainty; 50 validation structures tell it to ±0.25 only.
 _EXPONENT = 2.0
@@ -144,7 +145,7 @@ def _fit_grams(uncertainty: AtomicUncertainty, model: Potential, data: Iterator[
     for index, size in enumerate(sizes.tolist()):
         uncertainty.factor[index] = _inverse_factor(grams[index], _RIDGE * size)
     size = float(structures.diagonal().mean()) / n_structures
-    uncertainty.structure_factor.copy_(_inverse_factor(structures, _RIDGE * size))
+    uncertainty.structure_factor.copy_(_inverse_factor(structures, _STRUCTURE_RIDGE * size))
     for buffer in (uncertainty.scales, uncertainty.exponent, uncertainty.energy_scale):
         buffer.fill_(1.0)
 
