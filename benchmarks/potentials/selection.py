@@ -169,8 +169,7 @@ def main() -> int:
     if model is None:
         return 1
     prepared = prepare(dataclasses.replace(read_recipe(GTORecipe, RECIPE), distillation=None))
-    if not model.uncertainty.calibrated:
-        calibrate_uncertainty(model, prepared.train, prepared.validation)
+    calibrate_uncertainty(model, prepared.train, prepared.validation)
     hot, cold = (
         read_structures(referenced_file(f"dataset:acac/{name}.xyz"), energy=True, forces=True)
         for name in ("train_600K", "test_MD_300K")

@@ -122,6 +122,7 @@ def _calibrate(args: argparse.Namespace) -> int:
     write_json(args.json, {**fit.as_dict(), "out": str(args.out)})
     table = Table("uncertainty", "", box=None, pad_edge=False, header_style="bold")
     table.add_row("structures", f"{fit.n_training} of training, {fit.n_validation} of validation")
+    table.add_row("exponent", f"{fit.exponent:.2f}")
     table.add_row("scales, eV/Å", ", ".join(f"{symbol} {scale:.3g}" for symbol, scale in fit.scales.items()))
     table.add_row("validation forces: rms error / expected", f"{fit.force_ratio:.2f}")
     table.add_row("validation forces: rank correlation", f"{fit.force_spearman:.2f}")

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from sciml_zoo.errors import InputError
 from sciml_zoo.potentials.data import check_structure
+from sciml_zoo.potentials.padded import PaddedEvaluation
 from sciml_zoo.potentials.potential import Potential
 from sciml_zoo.potentials.verlet_list import VerletList
 from sciml_zoo.zoo.resolve import load_model
@@ -33,6 +34,8 @@ class ExtrapolationWarning(UserWarning):
 
 class ZooCalculator(Calculator):
     """Energy (eV), forces (eV/Å) and, for periodic cells, stress (eV/Å³, Voigt order) of a zoo potential.
+
+    On a GPU, evaluations are replayed as a CUDA graph (see :mod:`sciml_zoo.potentials.padded`).
 
     If the potential's uncertainty has been calibrated, ``results`` also has ``force_uncertainty`` [N], the expected
     error of the force on each atom (eV/Å).
@@ -75,6 +78,7 @@ class ZooCalculator(Calculator):
         self.model = potential.to(device).eval()
         self.device = torch.device(device)
         self.neighbours = VerletList(self.model.cutoff, skin, device)
+        self._forward = PaddedEvaluation(self.model) if self.device.type == "cuda" else self.model
         self._z: Tensor
         self._batch: Tensor
         self._is_uncertain = uncertainty
@@ -131,7 +135,7 @@ class ZooCalculator(Calculator):
 
     def _evaluate(self, inputs: dict[str, Tensor], *, stress: bool) -> dict[str, Tensor]:
         uncertain = self._is_uncertain and self.model.uncertainty.calibrated
-        return self.model(**inputs, stress=stress, features=uncertain)
+        return self._forward(**inputs, stress=stress, features=uncertain)
 
     def _inputs(self, atoms: Atoms) -> dict[str, Tensor]:
         if not self.neighbours.holds(atoms):

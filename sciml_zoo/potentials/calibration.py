@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from ase.data import chemical_symbols
-from scipy.stats import spearmanr
+from scipy.stats import linregress, spearmanr
 from torch import Tensor
 from torch_geometric.data import Batch, Data
 
@@ -24,9 +24,14 @@ __all__ = ["UncertaintyFit", "calibrate_uncertainty", "fit_scales"]
 # ς², in units of what an average atom (or structure) adds to each diagonal element of a Gram matrix. With less, the
 # slightest step in a direction that no training atom took would be a large one.
 _RIDGE, _STRUCTURE_RIDGE = 1.0, 0.01
-# β: away from the data, the error of a smooth function grows with the square of the distance. Out of distribution it is
-# 1.9 to 2.4 for the potentials of benchmarks.potentials.uncertainty; 50 validation structures tell it to ±0.25 only.
-_EXPONENT = 2.0
+# β before looking: far from the data, the error of a smooth function grows with the square of the distance. Validation
+# may show less (1.0 to 1.6 in crystals and liquids), but of few structures, all alike, it shows little.
+_EXPONENT, _EXPONENT_SPREAD = 2.0, 0.3
+_LOWEST_EXPONENT = 1.0
+# Structures with less than this part of the average error, such as perfect crystals, have it small by symmetry.
+_SYMMETRIC = 0.1
+# So that the validation itself does not exceed its largest value.
+_ROUNDING = 1.001
 # Of distances and errors, so that they have a logarithm and a ratio.
 _SMALLEST = 1e-9
 
@@ -38,6 +43,7 @@ class UncertaintyFit:
     Attributes:
         n_training: structures whose features make the Gram matrices.
         n_validation: structures whose errors set the scales.
+        exponent: β.
         scales: a of every element, by symbol, eV/Å.
         threshold: eV/Å, the largest uncertainty of any validation atom.
         force_ratio: root-mean-square error of the validation forces, over that expected.
@@ -48,6 +54,7 @@ class UncertaintyFit:
 
     n_training: int
     n_validation: int
+    exponent: float
     scales: dict[str, float]
     threshold: float
     force_ratio: float
@@ -61,10 +68,11 @@ class UncertaintyFit:
 
 @dataclass(frozen=True)
 class _Errors:
-    """Of the validation: ``distance``, ``species`` and mean ``square`` force error of atoms; energy errors."""
+    """Of validation atoms distance, species, structure and mean squared force error; errors of energies."""
 
     distance: np.ndarray
     species: np.ndarray
+    frame: np.ndarray
     square: np.ndarray
     energy: np.ndarray
     energy_distance: np.ndarray
@@ -157,7 +165,8 @@ def _inverse_factor(gram: Tensor, ridge: float) -> Tensor:
 
 
 def _observe(uncertainty: AtomicUncertainty, model: Potential, data: Iterator[Batch]) -> _Errors:
-    columns: tuple[list[Tensor], ...] = ([], [], [], [], [])
+    columns: tuple[list[Tensor], ...] = ([], [], [], [], [], [])
+    n_frames = 0
     for batch in data:
         output = model(**model_inputs(batch), features=True)
         features, species = output["features"], model.species_of[batch.z]
@@ -165,38 +174,67 @@ def _observe(uncertainty: AtomicUncertainty, model: Potential, data: Iterator[Ba
         values = (
             distance.double().clamp(min=_SMALLEST),
             species,
+            batch.batch + n_frames,
             (output["forces"].double() - batch.forces.double()).square().mean(dim=1),
             (output["energy"] - batch.energy).abs(),
             uncertainty.energy(features, batch.batch, batch.num_graphs).double().clamp(min=_SMALLEST),
         )
         for column, value in zip(columns, values, strict=True):
             column.append(value)
+        n_frames += batch.num_graphs
     return _Errors(*(torch.cat(column).cpu().numpy() for column in columns))
 
 
 def _fit_scales(uncertainty: AtomicUncertainty, elements: Sequence[int], errors: _Errors) -> UncertaintyFit:
-    powers = errors.distance**_EXPONENT
+    exponent = _exponent(errors)
+    powers = errors.distance**exponent
     scales = fit_scales(powers, errors.species, errors.square, len(elements))
     predicted = scales[errors.species] * powers
-    energy_scale = float(np.sqrt(np.mean((errors.energy / errors.energy_distance) ** 2)))
-    uncertainty.exponent.fill_(_EXPONENT)
+    farthest = float(errors.energy_distance.max())
+    energy_powers = (errors.energy_distance / farthest) ** exponent
+    energy_scale = float(np.sqrt(np.mean((errors.energy / energy_powers) ** 2)))
+    uncertainty.exponent.fill_(exponent)
     uncertainty.scales.copy_(torch.from_numpy(scales))
+    uncertainty.structure_factor.div_(farthest)
     uncertainty.energy_scale.fill_(energy_scale)
-    uncertainty.limit.fill_(max(float(predicted.max()), _SMALLEST))
+    uncertainty.limit.fill_(max(_ROUNDING * float(predicted.max()), _SMALLEST))
     constant = np.ptp(errors.square) == 0 or np.ptp(predicted) == 0
     return UncertaintyFit(
         n_training=0,
         n_validation=0,
+        exponent=exponent,
         scales={chemical_symbols[z]: float(scale) for z, scale in zip(elements, scales, strict=True)},
         threshold=uncertainty.threshold,
         force_ratio=_ratio(np.sqrt(errors.square), predicted),
         force_spearman=0.0 if constant else float(spearmanr(errors.square, predicted).statistic),
-        energy_ratio=_ratio(errors.energy, energy_scale * errors.energy_distance),
+        energy_ratio=_ratio(errors.energy, energy_scale * energy_powers),
     )
 
 
 def _ratio(error: np.ndarray, predicted: np.ndarray) -> float:
     return float(np.sqrt(np.mean(error**2) / max(np.mean(predicted**2), _SMALLEST**2)))
+
+
+def _exponent(errors: _Errors) -> float:
+    """Returns the slope of the errors of structures over their distances, both as logarithms, drawn to what is usual.
+
+    Structures, because errors of single atoms scatter so much that their slope is lost; the weights of the slope and of
+    what is usual are their inverse variances.
+    """
+    distance, square = errors.distance.copy(), errors.square.copy()
+    for index in np.unique(errors.species):
+        own = errors.species == index
+        distance[own] /= np.exp(np.log(distance[own]).mean())
+        square[own] /= max(square[own].mean(), _SMALLEST**2)
+    sizes = np.bincount(errors.frame)
+    x = np.log(np.bincount(errors.frame, distance**2) / sizes) / 2
+    error = np.sqrt(np.bincount(errors.frame, square) / sizes)
+    x, y = x[error > _SYMMETRIC], np.log(error[error > _SYMMETRIC])
+    if len(x) < 3 or np.ptp(x) == 0:
+        return _EXPONENT
+    found = linregress(x, y)
+    weights = 1 / np.array([max(found.stderr, _SMALLEST), _EXPONENT_SPREAD]) ** 2
+    return float(np.clip(np.average([found.slope, _EXPONENT], weights=weights), _LOWEST_EXPONENT, _EXPONENT))
 
 
 def fit_scales(powers: np.ndarray, species: np.ndarray, square: np.ndarray, n_species: int) -> np.ndarray:

@@ -131,7 +131,7 @@ class Potential(nn.Module, ABC):
             gradients = torch.autograd.grad(energy.sum(), inputs, create_graph=self.training)
         output = {"energy": energy, "forces": -gradients[0]}
         if stress:
-            volume = torch.linalg.det(cell).abs()[:, None, None]
+            volume = torch.linalg.vecdot(cell[:, 0], torch.linalg.cross(cell[:, 1], cell[:, 2])).abs()[:, None, None]
             output["stress"] = 0.5 * (gradients[1] + gradients[1].mT) / volume
         if features:
             output["features"] = seen.detach()
@@ -175,7 +175,8 @@ class Potential(nn.Module, ABC):
 
     def _species(self, z: Tensor) -> Tensor:
         species = self.species_of[z]
-        if not torch.compiler.is_compiling() and bool((species < 0).any()):
+        captured = z.is_cuda and torch.cuda.is_current_stream_capturing()
+        if not torch.compiler.is_compiling() and not captured and bool((species < 0).any()):
             self.check_elements(z.tolist(), "batch")
         return species
 

@@ -14,6 +14,7 @@ from torch_geometric.data import Data
 
 from sciml_zoo.datasets import referenced_file
 from sciml_zoo.errors import InputError, nearest
+from sciml_zoo.potentials.bond_prior import BondPrior
 from sciml_zoo.potentials.calibration import calibrate_uncertainty
 from sciml_zoo.potentials.data import collate, energy_of, forces_of, model_inputs, neighbours, read_structures, to_graph
 from sciml_zoo.potentials.distillation import DistillationConfig, label_by_teachers, load_teachers
@@ -23,6 +24,7 @@ from sciml_zoo.potentials.potential import Potential
 from sciml_zoo.potentials.task import LossConfig, PotentialTask
 from sciml_zoo.training.prepared import PreparedTraining
 from sciml_zoo.training.recipe import OptimizerConfig, TrainerConfig
+from sciml_zoo.zoo.resolve import load_model
 
 __all__ = ["DataConfig", "GTORecipe", "RadialRecipe", "prepare", "recipe_type"]
 
@@ -44,6 +46,7 @@ class DataConfig:
             several.
         validation: the same; None: a random part of ``train``.
         validation_fraction: that part, in (0, 1).
+        split_seed: of that choice; None: the recipe's seed.
         isolated_atoms: a file of single atoms whose energies are the atomic shifts to start from.
         energy_key: name of the energies in the files.
         forces_key: name of the forces in the files.
@@ -52,6 +55,7 @@ class DataConfig:
     train: str | tuple[str, ...]
     validation: str | None = None
     validation_fraction: float = 0.05
+    split_seed: int | None = None
     isolated_atoms: str | None = None
     energy_key: str = "energy"
     forces_key: str = "forces"
@@ -63,11 +67,23 @@ class DataConfig:
 
 @dataclass(frozen=True)
 class _Recipe:
-    """What the recipes of all potentials have in common."""
+    """What the recipes of all potentials have in common.
+
+    Attributes:
+        architecture: name of the model.
+        data: what it is trained on.
+        seed: of the split and of the initial weights.
+        initial: weights to go on from, of the same shape: a name, or ``local-dir:FOLDER``; None: random ones.
+        loss: what is minimised.
+        distillation: further structures, labelled by other potentials.
+        optimizer: how it is minimised.
+        trainer: how long, and how closely watched.
+    """
 
     architecture: str
     data: DataConfig
     seed: int = 0
+    initial: str | None = None
     loss: LossConfig = field(default_factory=LossConfig)
     distillation: DistillationConfig | None = None
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
@@ -120,19 +136,22 @@ def prepare(recipe: GTORecipe | RadialRecipe) -> PreparedTraining[GTORecipe | Ra
     """
     train, validation = _split(recipe)
     present = sorted({int(z) for atoms in [*train, *validation] for z in atoms.numbers})
-    elements = tuple(present) if recipe.model.elements is None else tuple(recipe.model.elements)
+    start = None if recipe.initial is None else _initial(recipe)
+    shape: GTOConfig | RadialConfig = recipe.model if start is None else start.config  # type: ignore[assignment]
+    elements = tuple(present) if shape.elements is None else tuple(shape.elements)
     missing = [chemical_symbols[z] for z in present if z not in elements]
     if missing:
         raise InputError(f"data has {', '.join(missing)}, but model.elements does not: add them or leave it out")
-    cutoff = _choose_cutoff(train) if recipe.model.cutoff is None else recipe.model.cutoff
-    model_config = dataclasses.replace(recipe.model, elements=elements, cutoff=cutoff)
+    cutoff = _choose_cutoff(train) if shape.cutoff is None else shape.cutoff
+    model_config = dataclasses.replace(shape, elements=elements, cutoff=cutoff)
     torch.manual_seed(recipe.seed)
-    model: Potential = (
+    model: Potential = start or (
         GTOPotential(model_config) if isinstance(model_config, GTOConfig) else RadialPotential(model_config)
     )
-    shifts, scale = _shifts_and_scale(train, elements, recipe.data)
-    model.shifts.copy_(torch.from_numpy(shifts))
-    model.scale.fill_(scale)
+    if start is None:
+        shifts, scale = _shifts_and_scale(train, elements, recipe.data)
+        model.shifts.copy_(torch.from_numpy(shifts))
+        model.scale.fill_(scale)
     keys: dict[str, Any] = {"energy_key": recipe.data.energy_key, "forces_key": recipe.data.forces_key}
     train_graphs = [to_graph(atoms, cutoff, labels=True, **keys) for atoms in train]
     validation_graphs = [to_graph(atoms, cutoff, labels=True, **keys) for atoms in validation]
@@ -143,14 +162,18 @@ def prepare(recipe: GTORecipe | RadialRecipe) -> PreparedTraining[GTORecipe | Ra
         labelled = label_by_teachers(teachers, train, recipe.distillation, rng)
         made = [to_graph(atoms, cutoff, labels=True) for atoms in labelled]
         made += train_graphs * (recipe.distillation.repeats - 1)
-    model.calibrate(**model_inputs(collate(_sample(train_graphs, _CALIBRATION_ATOMS))))
+    if start is None:
+        model.calibrate(**model_inputs(collate(_sample(train_graphs, _CALIBRATION_ATOMS))))
+    prior = BondPrior(train, cutoff, pairs=recipe.loss.bond_pairs) if recipe.loss.bond_weight > 0 else None
     edges = sum(graph.num_edges for graph in train_graphs) / sum(graph.num_nodes for graph in train_graphs)
     notes = {
         "structures": f"{len(train)} for training, {len(validation)} for validation",
         "elements": ", ".join(chemical_symbols[z] for z in elements),
         "cutoff": f"{cutoff:.2f} Å, {edges:.1f} neighbours per atom",
-        "energy shifts": ", ".join(f"{chemical_symbols[z]} {e:.3f} eV" for z, e in zip(elements, shifts, strict=True)),
-        "energy scale": f"{scale:.4f} eV per atom (the larger of the rms force in eV/Å and the spread of energies)",
+        "energy shifts": ", ".join(
+            f"{chemical_symbols[z]} {e:.3f} eV" for z, e in zip(elements, model.shifts.tolist(), strict=True)
+        ),
+        "energy scale": f"{model.scale.item():.4f} eV per atom (the larger of rms force, eV/Å, and energy spread)",
         "parameters": f"{sum(p.numel() for p in model.parameters()):,}",
     }
     if recipe.distillation is not None:
@@ -169,7 +192,7 @@ def prepare(recipe: GTORecipe | RadialRecipe) -> PreparedTraining[GTORecipe | Ra
         return {"uncertainty": f"error / expected {ratio}, rank correlation {rank} (validation forces)"}
 
     return PreparedTraining(
-        resolved, PotentialTask(model, recipe.loss), train_graphs + made, validation_graphs, notes, finish
+        resolved, PotentialTask(model, recipe.loss, prior), train_graphs + made, validation_graphs, notes, finish
     )
 
 
@@ -184,9 +207,22 @@ def _split(recipe: GTORecipe | RadialRecipe) -> tuple[list[Atoms], list[Atoms]]:
     n_validation = max(1, round(recipe.data.validation_fraction * len(structures)))
     if len(structures) - n_validation < 1:
         raise InputError(f"{', '.join(files)}: {len(structures)} structure(s) cannot be split; give at least 2")
-    order = np.random.default_rng(recipe.seed).permutation(len(structures))
+    seed = recipe.seed if recipe.data.split_seed is None else recipe.data.split_seed
+    order = np.random.default_rng(seed).permutation(len(structures))
     shuffled = [structures[i] for i in order]
     return shuffled[n_validation:], shuffled[:n_validation]
+
+
+def _initial(recipe: GTORecipe | RadialRecipe) -> Potential:
+    """Returns the model to go on from."""
+    model = load_model(str(recipe.initial))
+    if not isinstance(model, Potential) or model.architecture != recipe.architecture:
+        raise InputError(f"initial: {recipe.initial} is not a {recipe.architecture}")
+    left_out = {name: getattr(model.config, name) for name in ("elements", "cutoff")}
+    given = {name: value for name, value in left_out.items() if getattr(recipe.model, name) is None}
+    if recipe.model != type(recipe.model)() and dataclasses.replace(recipe.model, **given) != model.config:
+        raise InputError(f"initial: {recipe.initial} has another shape than `model` says; leave `model` out")
+    return model
 
 
 def _sample(graphs: Sequence[Data], n_atoms: int) -> list[Data]:

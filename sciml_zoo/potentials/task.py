@@ -18,6 +18,7 @@ from torch import Tensor
 from torch_geometric.data import Batch, Data
 
 from sciml_zoo.errors import InputError
+from sciml_zoo.potentials.bond_prior import BondPrior
 from sciml_zoo.potentials.data import collate, model_inputs
 from sciml_zoo.potentials.metrics import EnergyForceErrors
 from sciml_zoo.potentials.potential import Potential
@@ -43,6 +44,8 @@ class LossConfig:
         energy_delta: δ of the energy per atom, eV.
         force_delta: δ of the force components, eV/Å.
         stress_delta: δ of the stress components, eV/Å³.
+        bond_weight: weight of :class:`BondPrior`, with which every bond of a molecule has one minimum.
+        bond_pairs: pairs of lengths for it in a step.
         gradient: of forces with respect to weights: by a central difference, or by differentiating twice.
     """
 
@@ -53,6 +56,8 @@ class LossConfig:
     energy_delta: float = 0.001
     force_delta: float = 0.02
     stress_delta: float = 0.001
+    bond_weight: float = 0.0
+    bond_pairs: int = 2
     gradient: Literal["central", "double"] = "central"
 
     def __post_init__(self) -> None:
@@ -61,6 +66,8 @@ class LossConfig:
             raise InputError("loss: energy_weight, force_weight and stress_weight must be ≥ 0, and not all 0")
         if min(self.energy_delta, self.force_delta, self.stress_delta) <= 0:
             raise InputError("loss: energy_delta, force_delta and stress_delta must be positive")
+        if self.bond_weight < 0 or self.bond_pairs < 1:
+            raise InputError("loss: bond_weight must be ≥ 0, and bond_pairs at least 1")
 
 
 class PotentialTask(Task):
@@ -69,14 +76,16 @@ class PotentialTask(Task):
     Args:
         model: the potential.
         loss: weights and shape of the loss.
+        prior: on bonds, needed with a ``bond_weight``.
     """
 
     # Energies are differences of large numbers and forces are derivatives: half precision is not enough.
     precisions: ClassVar[tuple[str, ...]] = ("32-true", "64-true")
 
-    def __init__(self, model: Potential, loss: LossConfig | None = None) -> None:
+    def __init__(self, model: Potential, loss: LossConfig | None = None, prior: BondPrior | None = None) -> None:
         self.model = model
         self.loss = loss or LossConfig()
+        self.prior = prior
 
     def collate(self, samples: list[Data]) -> Batch:
         """Joins graphs into one.
@@ -104,6 +113,10 @@ class PotentialTask(Task):
             loss, metrics = self._loss(predicted, batch)
         else:
             loss, metrics = self._by_central_difference(batch, stress)
+        if self.prior is not None and self.loss.bond_weight > 0:
+            bonds = self.prior.loss(self.model, self.prior.sample(self.generator).to(self.device))
+            loss = loss + self.loss.bond_weight * bonds
+            metrics["bond_loss"] = bonds.detach()
         yield StepOutput(loss=loss, weight=batch.num_graphs, metrics=metrics)
 
     def _loss(self, predicted: dict[str, Tensor], batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:

@@ -6,7 +6,7 @@ that of linear regression, and an atom is as uncertain as its features are far f
 metric of their Gram matrix (last-layer Laplace approximation: Bigi, Chong, Ceriotti & Grasselli, Mach. Learn.: Sci.
 Technol. 5, 045018 (2024); of single atoms: Chong, Grasselli, Ben Mahmoud, Morrow, Deringer & Ceriotti, JCTC 19, 8020
 (2023)). The force on an atom is the slope of its own energy and of its neighbours', and so it is as uncertain as both
-are. A power of this pure number, with one scale per element that is fitted on validation forces, is the error to be
+are. One scale per element and one exponent, fitted on validation forces, turn this pure number into the error to be
 expected.
 
 ===================================  ================================================================================
@@ -18,8 +18,9 @@ u_i = ‖C_Zᵀ f_i‖                     length of :meth:`AtomicUncertainty.wh
 d_i = √(u_i ū_i)                     :meth:`AtomicUncertainty.distances` [N]
 σ_i = a_Z d_i^β                      ``forward`` [N], eV/Å, with ``scales`` a [S] and ``exponent`` β;
 τ (σ_i/τ)^(1/β) where σ_i > τ        beyond the largest of validation, ``limit`` τ, it grows as d_i, which is theory's
-H = Σ_g s_g s_gᵀ + ς² I              over the training structures, s_g = Σ_(i in g) f_i; ``structure_factor``
-σ_E = b √(s_gᵀ H⁻¹ s_g)              :meth:`AtomicUncertainty.energy` [G], eV, with ``energy_scale`` b
+H = Σ_g s_g s_gᵀ + ς² I              over the training structures, s_g = Σ_(i in g) f_i
+D_g = √(s_gᵀ H⁻¹ s_g) / D*           length of the product with ``structure_factor``; D* is the largest of validation
+σ_E = b D_g min(D_g, 1)^(β − 1)      :meth:`AtomicUncertainty.energy` [G], eV, with ``energy_scale`` b
 ===================================  ================================================================================
 """
 
@@ -90,8 +91,9 @@ class AtomicUncertainty(nn.Module):
             [N], eV/Å.
         """
         distances = self.distances(features, species, pos, edge_index, edge_shift)
-        sigma = self.scales[species] * distances.pow(self.exponent)
-        return sigma * (sigma / self.limit).clamp(min=1).pow(1 / self.exponent - 1)
+        exponent = float(self.exponent)
+        sigma = self.scales[species] * distances.pow(exponent)
+        return sigma * (sigma / self.limit).clamp_(min=1).pow_(1 / exponent - 1)
 
     def distances(
         self, features: Tensor, species: Tensor, pos: Tensor, edge_index: Tensor, edge_shift: Tensor
@@ -110,10 +112,11 @@ class AtomicUncertainty(nn.Module):
         """
         own = self.whitened(features, species).norm(dim=1)
         neighbour, centre = edge_index
-        square = (pos[neighbour] + edge_shift - pos[centre]).square().sum(dim=1)
-        weight = torch.exp(square / (-2 * _NEIGHBOUR_WIDTH**2)).to(own.dtype)
-        sums = (_OWN_WEIGHT * own).index_add(0, centre, weight * own[neighbour])
-        weights = torch.full_like(own, _OWN_WEIGHT).index_add(0, centre, weight)
+        ends = pos[edge_index]
+        vectors = (ends[0] - ends[1] + edge_shift).to(own.dtype)
+        weight = torch.exp(torch.linalg.vecdot(vectors, vectors) / (-2 * _NEIGHBOUR_WIDTH**2))
+        sums = (_OWN_WEIGHT * own).index_add_(0, centre, weight * own[neighbour])
+        weights = torch.full_like(own, _OWN_WEIGHT).index_add_(0, centre, weight)
         return (own * sums / weights).sqrt()
 
     def whitened(self, features: Tensor, species: Tensor) -> Tensor:
@@ -153,7 +156,8 @@ class AtomicUncertainty(nn.Module):
         """
         self.require_calibrated()
         sums = sums_of_structures(with_constant(features).to(self.structure_factor.dtype), batch, n_structures)
-        return self.energy_scale * (sums @ self.structure_factor).norm(dim=1)
+        distances = (sums @ self.structure_factor).norm(dim=1)
+        return self.energy_scale * distances * distances.clamp(max=1).pow(self.exponent - 1)
 
     def require_calibrated(self) -> None:
         """Refuses to go on with an uncertainty that nothing is known of.

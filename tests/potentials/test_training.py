@@ -1,6 +1,7 @@
 """From a recipe to a trained potential: what is derived from the data, the loss, and that it learns."""
 
 import dataclasses
+import json
 
 import ase.io
 import numpy as np
@@ -15,6 +16,7 @@ from sciml_zoo.potentials import GTOConfig, RadialConfig, recipe_type
 from sciml_zoo.potentials.recipe import DataConfig, GTORecipe, RadialRecipe, prepare
 from sciml_zoo.potentials.task import LossConfig, PotentialTask
 from sciml_zoo.training import OptimizerConfig, Trainer, TrainerConfig
+from sciml_zoo.zoo.checkpoint import save_model
 from tests.potentials.cases import random_molecule, random_potential
 
 SMALL = {"n_radial": 5, "n_channels": 6, "n_hidden": 12}
@@ -103,6 +105,45 @@ def test_the_seed_decides_split_and_weights(clusters):
 
     assert torch.equal(weights(0), weights(0))
     assert not torch.equal(weights(0), weights(1))
+
+
+def test_the_split_has_a_seed_of_its_own(clusters):
+    data = DataConfig(str(clusters), split_seed=3)
+    first, second = (prepare(GTORecipe("gto_potential", data, seed=seed, model=GTOConfig(**SMALL))) for seed in (0, 1))
+    assert torch.equal(first.validation[0].pos, second.validation[0].pos)
+    assert not torch.equal(first.task.model.density.contraction(), second.task.model.density.contraction())
+
+
+def test_training_goes_on_from_given_weights(clusters, tmp_path):
+    data = DataConfig(str(clusters))
+    start = prepare(GTORecipe("gto_potential", data, model=GTOConfig(**SMALL))).task.model
+    save_model(start, tmp_path / "start")
+    reference = f"local-dir:{tmp_path / 'start'}"
+    goes_on = prepare(GTORecipe("gto_potential", data, seed=1, initial=reference))
+    assert goes_on.recipe.model == start.config
+    for name, value in start.state_dict().items():
+        assert torch.equal(goes_on.task.model.state_dict()[name], value), name
+    # The recipe that a run keeps names the shape too, and must do so without a contradiction.
+    assert prepare(goes_on.recipe).recipe == goes_on.recipe
+    with pytest.raises(InputError, match="another shape"):
+        prepare(GTORecipe("gto_potential", data, initial=reference, model=GTOConfig(n_channels=7)))
+    with pytest.raises(InputError, match="not a radial_potential"):
+        prepare(RadialRecipe("radial_potential", data, initial=reference))
+
+
+def test_the_bond_prior_is_part_of_the_loss(clusters, tmp_path):
+    loss = LossConfig(bond_weight=0.1, bond_pairs=3)
+    recipe = GTORecipe("gto_potential", DataConfig(str(clusters)), loss=loss, model=GTOConfig(**SMALL))
+    prepared = prepare(recipe)
+    assert prepared.task.prior.pairs == 3
+    trainer = TrainerConfig(max_steps=3, batch_size=4, log_every=1, monitor="force_mae_mev_per_a")
+    Trainer(trainer, directory=tmp_path / "run").fit(prepared.task, OptimizerConfig(), prepared.train, [])
+    lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    steps = [line for line in lines if line["event"] == "train"]
+    assert len(steps) == 3
+    for step in steps:
+        expected = step["energy_loss"] + step["force_loss"] + 0.1 * step["bond_loss"]
+        assert step["loss"] == pytest.approx(expected, rel=1e-5)
 
 
 def test_a_structure_file_too_small_to_split_is_refused(tmp_path):
