@@ -18,7 +18,7 @@ from sciml_zoo.potentials import read_structures
 
 __all__ = ["ETHANOL", "split_ethanol", "steps_within", "train"]
 
-ETHANOL = ROOT / "scripts" / "recipes" / "gto_potential.rmd17_ethanol.yaml"
+ETHANOL = ROOT / "scripts" / "recipes" / "gto_potential.rmd17_ethanol_teacher.yaml"
 N_VALIDATION = 50
 #: Trainings of so many steps tell what a step costs; the difference leaves out what comes before the first.
 SHORT, LONG = 50, 250

@@ -2,8 +2,8 @@
 
     SCIML_ZOO_DATA=../shared/data python -m benchmarks.potentials.pareto [--minutes 10] [--models ours PaiNN ANI]
 
-950 frames to train on and 50 to validate, the same for all. Ours is the shipped weights' recipe with as many steps as
-there is time for, which two short trainings before tell; SchNetPack's PaiNN and TorchANI train as
+950 frames to train on and 50 to validate, the same for all. Ours is the recipe from which the shipped weights start,
+with as many steps as there is time for, which two short trainings before tell; SchNetPack's PaiNN and TorchANI train as
 ``peers/schnetpack_training.py`` and ``peers/torchani_training.py`` say: their documented settings, with a learning rate
 that falls as a cosine of the time. Every model that is asked for is trained anew, the others keep what an earlier run
 wrote; trainings of other minutes stay beside. Our checkpoints are kept in ``runs/pareto``. Each training runs alone:

@@ -168,7 +168,7 @@ def main() -> int:
     model = available(arguments.weights)
     if model is None:
         return 1
-    prepared = prepare(dataclasses.replace(read_recipe(GTORecipe, RECIPE), distillation=None))
+    prepared = prepare(dataclasses.replace(read_recipe(GTORecipe, RECIPE), distillation=None, initial=None))
     calibrate_uncertainty(model, prepared.train, prepared.validation)
     hot, cold = (
         read_structures(referenced_file(f"dataset:acac/{name}.xyz"), energy=True, forces=True)

@@ -155,7 +155,7 @@ def system(name: str, reference: str) -> dict[str, Any] | None:
     if model is None:
         return None
     recipe = read_recipe(GTORecipe, RECIPES / f"gto_potential.{name}.yaml")
-    prepared = prepare(dataclasses.replace(recipe, distillation=None))
+    prepared = prepare(dataclasses.replace(recipe, distillation=None, initial=None))
     calibrate_uncertainty(model, prepared.train, prepared.validation)
     sets = {"validation": prepared.validation}
     sets |= {title: labelled(model, file) for title, file in SYSTEMS[name].items()}
@@ -172,9 +172,9 @@ def system(name: str, reference: str) -> dict[str, Any] | None:
 
 def committee() -> dict[str, Any]:
     """Returns the scores of three small potentials that are trained here, and of the last layer of the first."""
-    recipe = RECIPES / "gto_potential.acac.yaml"
+    recipe = RECIPES / "gto_potential.acac_start.yaml"
     changes = [f"--model.n_channels={CHANNELS}", f"--trainer.max_steps={STEPS}", f"--trainer.validate_every={STEPS}"]
-    split = prepare(dataclasses.replace(read_recipe(GTORecipe, recipe, changes), distillation=None))
+    split = prepare(dataclasses.replace(read_recipe(GTORecipe, recipe, changes), distillation=None, initial=None))
     members: list[Potential] = []
     seconds: list[float] = []
     with tempfile.TemporaryDirectory() as folder:
@@ -184,7 +184,9 @@ def committee() -> dict[str, Any]:
         data = [f"--data.{name}={file}" for name, file in files.items()]
         for seed in range(MEMBERS):
             options = [*changes, *data, f"--seed={seed}", f"--trainer.seed={seed}"]
-            prepared = prepare(dataclasses.replace(read_recipe(GTORecipe, recipe, options), distillation=None))
+            prepared = prepare(
+                dataclasses.replace(read_recipe(GTORecipe, recipe, options), distillation=None, initial=None)
+            )
             begun = time.perf_counter()
             result = Trainer(prepared.recipe.trainer).fit(
                 prepared.task, prepared.recipe.optimizer, prepared.train, prepared.validation
