@@ -172,7 +172,7 @@ def system(name: str, reference: str) -> dict[str, Any] | None:
 
 def committee() -> dict[str, Any]:
     """Returns the scores of three small potentials that are trained here, and of the last layer of the first."""
-    recipe = RECIPES / "gto_potential.acac_start.yaml"
+    recipe = RECIPES / "gto_potential.acac.yaml"
     changes = [f"--model.n_channels={CHANNELS}", f"--trainer.max_steps={STEPS}", f"--trainer.validate_every={STEPS}"]
     split = prepare(dataclasses.replace(read_recipe(GTORecipe, recipe, changes), distillation=None, initial=None))
     members: list[Potential] = []

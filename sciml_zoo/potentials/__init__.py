@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from sciml_zoo._lazy import lazy_names
 
 if TYPE_CHECKING:
+    from sciml_zoo.potentials.bond_prior import BondPrior
     from sciml_zoo.potentials.bond_scan import Bond, find_bonds, scan_bond
     from sciml_zoo.potentials.calculator import ExtrapolationWarning, ZooCalculator
     from sciml_zoo.potentials.calibration import UncertaintyFit, calibrate_uncertainty
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from sciml_zoo.potentials.lammps import MLIAPPotential, export_lammps
     from sciml_zoo.potentials.model import GTOConfig, GTOPotential, RadialConfig, RadialPotential
     from sciml_zoo.potentials.openmm import export_openmm, openmm_force
+    from sciml_zoo.potentials.padded import PaddedEvaluation
     from sciml_zoo.potentials.phonons import Phonons, crystal_phonons
     from sciml_zoo.potentials.recipe import prepare, recipe_type
     from sciml_zoo.potentials.relaxation import Relaxation, relax
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AtomicUncertainty",
     "Bond",
+    "BondPrior",
     "ConfigurationEnergy",
     "Continuity",
     "DynamicsConfig",
@@ -46,6 +49,7 @@ __all__ = [
     "GTOConfig",
     "GTOPotential",
     "MLIAPPotential",
+    "PaddedEvaluation",
     "Phonons",
     "RadialConfig",
     "RadialPotential",
@@ -79,6 +83,7 @@ __all__ = [
 ]
 
 _MODULES = {
+    "bond_prior": ("BondPrior",),
     "bond_scan": ("Bond", "find_bonds", "scan_bond"),
     "calculator": ("ExtrapolationWarning", "ZooCalculator"),
     "calibration": ("UncertaintyFit", "calibrate_uncertainty"),
@@ -90,6 +95,7 @@ _MODULES = {
     "lammps": ("MLIAPPotential", "export_lammps"),
     "model": ("GTOConfig", "GTOPotential", "RadialConfig", "RadialPotential"),
     "openmm": ("export_openmm", "openmm_force"),
+    "padded": ("PaddedEvaluation",),
     "phonons": ("Phonons", "crystal_phonons"),
     "recipe": ("prepare", "recipe_type"),
     "relaxation": ("Relaxation", "relax"),
