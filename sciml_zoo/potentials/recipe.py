@@ -33,6 +33,8 @@ _MOLECULE_CUTOFF = 5.0
 _CRYSTAL_CUTOFFS = (4.0, 6.0)
 _CRYSTAL_NEIGHBOURS = 40.0
 _CALIBRATION_ATOMS = 512
+# Structures in a batch that is only evaluated.
+_TOGETHER = 50
 # eV; below it all structures are the same to any method that could have made them.
 _SMALLEST_SCALE = 1e-6
 
@@ -73,7 +75,8 @@ class _Recipe:
         architecture: name of the model.
         data: what it is trained on.
         seed: of the split and of the initial weights.
-        initial: weights to go on from, of the same shape: a name, or ``local-dir:FOLDER``; None: random ones.
+        initial: weights to go on from, of the same shape: a name, or ``local-dir:FOLDER``; their energy shifts are
+            fitted to the data. None: random ones.
         loss: what is minimised.
         distillation: further structures, labelled by other potentials.
         optimizer: how it is minimised.
@@ -164,6 +167,8 @@ def prepare(recipe: GTORecipe | RadialRecipe) -> PreparedTraining[GTORecipe | Ra
         made += train_graphs * (recipe.distillation.repeats - 1)
     if start is None:
         model.calibrate(**model_inputs(collate(_sample(train_graphs, _CALIBRATION_ATOMS))))
+    else:
+        _refit_shifts(model, train_graphs)
     prior = BondPrior(train, cutoff, pairs=recipe.loss.bond_pairs) if recipe.loss.bond_weight > 0 else None
     edges = sum(graph.num_edges for graph in train_graphs) / sum(graph.num_nodes for graph in train_graphs)
     notes = {
@@ -223,6 +228,16 @@ def _initial(recipe: GTORecipe | RadialRecipe) -> Potential:
     if recipe.model != type(recipe.model)() and dataclasses.replace(recipe.model, **given) != model.config:
         raise InputError(f"initial: {recipe.initial} has another shape than `model` says; leave `model` out")
     return model
+
+
+def _refit_shifts(model: Potential, graphs: Sequence[Data]) -> None:
+    """Takes the difference of energies that another method or code counts from another zero into the shifts."""
+    batches = [collate(list(graphs[first : first + _TOGETHER])) for first in range(0, len(graphs), _TOGETHER)]
+    with torch.no_grad():
+        found = torch.cat([model(**model_inputs(batch), forces=False)["energy"] for batch in batches])
+    missing = (torch.cat([batch.energy for batch in batches]) - found).numpy()
+    counts = np.array([np.bincount(model.species_of[graph.z], minlength=len(model.elements)) for graph in graphs])
+    model.shifts += torch.from_numpy(np.linalg.lstsq(counts.astype(float), missing, rcond=1e-8)[0])
 
 
 def _sample(graphs: Sequence[Data], n_atoms: int) -> list[Data]:
