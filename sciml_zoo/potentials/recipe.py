@@ -1,7 +1,7 @@
 """From a recipe to a task ready for the trainer: reads structures, and derives from them what is not given."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -52,6 +52,8 @@ class DataConfig:
         isolated_atoms: a file of single atoms whose energies are the atomic shifts to start from.
         energy_key: name of the energies in the files.
         forces_key: name of the forces in the files.
+        group_repeats: how often an epoch shows a training structure of a group, as its ``group`` in the file says:
+            ``{Surface: 6}`` for what is rare, and rarely alike. Once for any other.
     """
 
     train: str | tuple[str, ...]
@@ -61,8 +63,12 @@ class DataConfig:
     isolated_atoms: str | None = None
     energy_key: str = "energy"
     forces_key: str = "forces"
+    group_repeats: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        for group, repeats in self.group_repeats.items():
+            if repeats < 1:
+                raise InputError(f"group_repeats: {group} must be shown at least once, got {repeats}")
         if not 0 < self.validation_fraction < 1:
             raise InputError(f"validation_fraction must lie between 0 and 1, got {self.validation_fraction}")
 
@@ -158,13 +164,14 @@ def prepare(recipe: GTORecipe | RadialRecipe) -> PreparedTraining[GTORecipe | Ra
     keys: dict[str, Any] = {"energy_key": recipe.data.energy_key, "forces_key": recipe.data.forces_key}
     train_graphs = [to_graph(atoms, cutoff, labels=True, **keys) for atoms in train]
     validation_graphs = [to_graph(atoms, cutoff, labels=True, **keys) for atoms in validation]
+    shown = _repeated(train, train_graphs, recipe.data.group_repeats)
     made: list[Data] = []
     if recipe.distillation is not None:
         teachers = load_teachers(recipe.distillation, elements)
         rng = np.random.default_rng([recipe.seed, 1])
         labelled = label_by_teachers(teachers, train, recipe.distillation, rng)
         made = [to_graph(atoms, cutoff, labels=True) for atoms in labelled]
-        made += train_graphs * (recipe.distillation.repeats - 1)
+        made += shown * (recipe.distillation.repeats - 1)
     if start is None:
         model.calibrate(**model_inputs(collate(_sample(train_graphs, _CALIBRATION_ATOMS))))
     else:
@@ -197,7 +204,7 @@ def prepare(recipe: GTORecipe | RadialRecipe) -> PreparedTraining[GTORecipe | Ra
         return {"uncertainty": f"error / expected {ratio}, rank correlation {rank} (validation forces)"}
 
     return PreparedTraining(
-        resolved, PotentialTask(model, recipe.loss, prior), train_graphs + made, validation_graphs, notes, finish
+        resolved, PotentialTask(model, recipe.loss, prior), shown + made, validation_graphs, notes, finish
     )
 
 
@@ -216,6 +223,15 @@ def _split(recipe: GTORecipe | RadialRecipe) -> tuple[list[Atoms], list[Atoms]]:
     order = np.random.default_rng(seed).permutation(len(structures))
     shuffled = [structures[i] for i in order]
     return shuffled[n_validation:], shuffled[:n_validation]
+
+
+def _repeated(structures: Sequence[Atoms], graphs: Sequence[Data], repeats: Mapping[str, int]) -> list[Data]:
+    groups = [atoms.info.get("group") for atoms in structures]
+    unknown = repeats.keys() - set(groups)
+    if unknown:
+        hint = nearest(min(unknown), [group for group in dict.fromkeys(groups) if group is not None])
+        raise InputError(f"data.group_repeats: no training structure is of the group {min(unknown)!r}; {hint}")
+    return [g for group, g in zip(groups, graphs, strict=True) for _ in range(repeats.get(group, 1) if group else 1)]
 
 
 def _initial(recipe: GTORecipe | RadialRecipe) -> Potential:

@@ -115,6 +115,24 @@ def test_the_split_has_a_seed_of_its_own(clusters):
     assert not torch.equal(first.task.model.density.contraction(), second.task.model.density.contraction())
 
 
+def test_groups_are_shown_as_often_as_asked(tmp_path):
+    frames = morse_clusters(10)
+    for index, atoms in enumerate(frames):
+        atoms.info["group"] = "Surface" if index < 4 else "Bulk"
+    path = tmp_path / "grouped.xyz"
+    ase.io.write(path, frames, format="extxyz")
+    data = DataConfig(str(path), validation=str(path), group_repeats={"Surface": 3})
+    prepared = prepare(GTORecipe("gto_potential", data, model=GTOConfig(**SMALL)))
+    energies = [graph.energy.item() for graph in prepared.train]
+    expected = [atoms.get_potential_energy() for atoms in frames[:4] for _ in range(3)]
+    assert energies == pytest.approx(expected + [atoms.get_potential_energy() for atoms in frames[4:]])
+    assert len(prepared.validation) == 10
+    with pytest.raises(InputError, match="'surface'.*did you mean 'Surface'"):
+        prepare(GTORecipe("gto_potential", DataConfig(str(path), group_repeats={"surface": 3})))
+    with pytest.raises(InputError, match="at least once"):
+        DataConfig(str(path), group_repeats={"Surface": 0})
+
+
 def test_training_goes_on_from_given_weights(clusters, tmp_path):
     data = DataConfig(str(clusters))
     start = prepare(GTORecipe("gto_potential", data, model=GTOConfig(**SMALL))).task.model
