@@ -127,7 +127,7 @@ def test_groups_are_shown_as_often_as_asked(tmp_path):
     expected = [atoms.get_potential_energy() for atoms in frames[:4] for _ in range(3)]
     assert energies == pytest.approx(expected + [atoms.get_potential_energy() for atoms in frames[4:]])
     assert len(prepared.validation) == 10
-    with pytest.raises(InputError, match="'surface'.*did you mean 'Surface'"):
+    with pytest.raises(InputError, match=r"'surface'.*did you mean 'Surface'"):
         prepare(GTORecipe("gto_potential", DataConfig(str(path), group_repeats={"surface": 3})))
     with pytest.raises(InputError, match="at least once"):
         DataConfig(str(path), group_repeats={"Surface": 0})
