@@ -8,7 +8,7 @@ import dataclasses
 from pathlib import Path
 
 from sciml_zoo.potentials.recipe import GTORecipe, prepare
-from sciml_zoo.training import ProgressBar, Trainer, read_recipe
+from sciml_zoo.training import ProgressBar, Trainer, finish_best, read_recipe
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("train", help="structures with energies (eV) and forces (eV/Å), any format of ase.io")
@@ -27,5 +27,7 @@ for name, text in prepared.notes.items():
 
 trainer = Trainer(recipe.trainer, directory=arguments.out, callbacks=[ProgressBar()], recipe=prepared.recipe)
 result = trainer.fit(prepared.task, recipe.optimizer, prepared.train, prepared.validation)
+told = {"step": result.step, "epoch": result.epoch, "metrics": result.metrics, "seconds": result.seconds}
+print(finish_best(arguments.out, prepared.finish, told))  # fits the uncertainty of the best model
 print({name: round(value, 2) for name, value in result.metrics.items()})
 print(f"load it: sciml_zoo.load_model('local-dir:{arguments.out / 'best'}')")
