@@ -1,7 +1,6 @@
 """``train``: a recipe in, a run folder with a checkpoint out."""
 
 import argparse
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +30,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def _train(args: argparse.Namespace) -> int:
+    from rich.console import Console
+    from rich.progress import Progress, TimeElapsedColumn
     from rich.table import Table
 
     from sciml_zoo.training.recipe import read_architecture, read_recipe
@@ -43,9 +44,11 @@ def _train(args: argparse.Namespace) -> int:
     domain = load_domain(architecture.domain)
     recipe: Any = read_recipe(domain.recipe_type(architecture.name), args.recipe, args.extra)
     _refuse_to_overwrite(args.out, args.resume)
-    prepared = domain.prepare(recipe)
+    with Progress("preparing", TimeElapsedColumn(), console=Console(stderr=True), transient=True) as progress:
+        progress.add_task("preparing")
+        prepared = domain.prepare(recipe)
 
-    from sciml_zoo.training import ProgressBar, Trainer
+    from sciml_zoo.training import ProgressBar, Trainer, finish_best
 
     trainer = Trainer(prepared.recipe.trainer, directory=args.out, callbacks=[ProgressBar()], recipe=prepared.recipe)
     console = plain_console(quiet=not trainer.is_main)
@@ -71,7 +74,7 @@ def _train(args: argparse.Namespace) -> int:
     }
     if prepared.finish is not None and result.best is not None and result.stopped_because != "interrupted":
         told = {key: summary[key] for key in ("step", "epoch", "metrics", "seconds")}
-        summary["finished_with"] = _finish(args.out / "best", prepared.finish, told)
+        summary["finished_with"] = finish_best(args.out, prepared.finish, told)
     write_json(args.json, summary)
     table = Table("validation", "", box=None, pad_edge=False, header_style="bold")
     for name, value in result.metrics.items():
@@ -86,16 +89,6 @@ def _train(args: argparse.Namespace) -> int:
         console.print(f"best {prepared.recipe.trainer.monitor} {result.best:.4g}")
         console.print(f"load it with sciml_zoo.load_model('local-dir:{args.out / 'best'}')", soft_wrap=True)
     return 0
-
-
-def _finish(directory: Path, finish: Callable[[Any], dict[str, str]], metadata: dict[str, Any]) -> dict[str, str]:
-    """Returns what there is to say, after the best model has been finished and put in place of what it was."""
-    import sciml_zoo as sz
-
-    model = sz.load_model(f"local-dir:{directory}")
-    told = finish(model)
-    sz.save_model(model, directory, metadata=metadata)
-    return told
 
 
 def _refuse_to_overwrite(directory: Path, resume: bool) -> None:

@@ -51,7 +51,7 @@ class BondPrior:
         shortest: to which bonds are pressed, Å.
         longest: to which bonds are torn, Å.
         step: δ, Å.
-        pairs: of lengths in a sample, half of them of pressed bonds.
+        pairs: of lengths in a sample, by turns of pressed and of torn bonds.
 
     Raises:
         InputError: no structures, structures without bonds, periodic ones, or ones of different atoms.
@@ -78,7 +78,7 @@ class BondPrior:
         ]
         self.cutoff, self.slope, self.step, self.pairs = cutoff, slope, step, pairs
         self.shortest, self.longest = shortest, longest
-        self.bonds = find_bonds(first)
+        self.bonds = next((bonds for atoms in self.structures if (bonds := find_bonds(atoms))), [])
         if not self.bonds:
             raise InputError(f"{first.symbols}: no bonds to press or tear")
         lengths = [[atoms.get_distance(bond.fixed, bond.moved) for bond in self.bonds] for atoms in self.structures]
@@ -116,7 +116,7 @@ class BondPrior:
         index = int(uniform[1] * len(self.bonds))
         bond, mean = self.bonds[index], float(self.lengths[index])
         low, high = (self.shortest, _PRESSED * mean - self.step) if sign < 0 else (_TORN * mean, self.longest)
-        if high <= low:
+        if high <= low:  # nothing is known of a bond this long, or this short
             return None
         length = low + uniform[2] * (high - low)
         pair = stretched(atoms, bond, length), stretched(atoms, bond, length + self.step)

@@ -9,14 +9,16 @@ Hinton, Vinyals & Dean, arXiv:1503.02531 (2015); for potentials: Kelvinius, Geor
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from ase import Atoms, units
 from ase.calculators.singlepoint import SinglePointCalculator
+from ase.stress import full_3x3_to_voigt_6_stress
 
 from sciml_zoo.errors import InputError
-from sciml_zoo.potentials.data import collate, forces_of, model_inputs, to_graph
+from sciml_zoo.potentials.data import collate, model_inputs, to_graph
 from sciml_zoo.potentials.potential import Potential
 from sciml_zoo.zoo.resolve import load_model
 
@@ -26,6 +28,8 @@ __all__ = ["DistillationConfig", "label_by_teachers", "load_teachers"]
 _TOGETHER_ATOMS = 512
 # A structure whose largest force exceeds that of the training data by this has left what teachers know.
 _EXPLODED = 3.0
+# eV/Å: perfect crystals have no forces, but their vibrations do.
+_THERMAL_FORCE = 1.0
 # Å: nor does an atom go that far in some tens of femtoseconds.
 _FLOWN = 2.0
 
@@ -59,12 +63,15 @@ class DistillationConfig:
                 raise InputError(f"distillation.{name} must be positive, got {getattr(self, name)}")
 
 
-def load_teachers(config: DistillationConfig, elements: Sequence[int]) -> list[Potential]:
+def load_teachers(
+    config: DistillationConfig, elements: Sequence[int], device: str | torch.device = "cpu"
+) -> list[Potential]:
     """Loads the teachers.
 
     Args:
         config: names them.
-        elements: that they must know.
+        elements: of the data, which they must know.
+        device: where they compute.
 
     Returns:
         The potentials.
@@ -74,7 +81,7 @@ def load_teachers(config: DistillationConfig, elements: Sequence[int]) -> list[P
     """
     teachers = []
     for name in config.teachers:
-        teacher = load_model(name)
+        teacher = load_model(name, device=device)
         if not isinstance(teacher, Potential):
             raise InputError(f"distillation.teachers: {name} is not an interatomic potential")
         teacher.check_elements(elements, f"distillation.teachers: {name}")
@@ -88,36 +95,41 @@ def label_by_teachers(
     config: DistillationConfig,
     rng: np.random.Generator,
     *,
+    largest_force: float,
+    stress: bool = False,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> list[Atoms]:
     """Makes structures by dynamics and labels them with the mean of the teachers.
 
     Args:
         teachers: the potentials.
-        structures: training structures with forces, where the dynamics begin.
+        structures: training structures, where the dynamics begin; their labels are not looked at.
         config: how many, how hot, how long.
         rng: of the velocities.
+        largest_force: component of a force in the training data, eV/Å.
+        stress: also label what is periodic in all directions with the stress.
         on_progress: called with the number of structures made, and wanted.
 
     Returns:
-        ``config.structures`` structures with energy (eV) and forces (eV/Å); those that exploded are made again.
+        ``config.structures`` structures with energy (eV), forces (eV/Å) and, on request, stress (eV/Å³, Voigt), and
+        without anything else that those they begin at carry; those that exploded are made again.
 
     Raises:
         InputError: the dynamics explode more often than not.
     """
-    limit = _EXPLODED * max(float(np.abs(forces_of(atoms, "train")).max()) for atoms in structures)
+    limit = _EXPLODED * max(largest_force, _THERMAL_FORCE)
     together = max(1, _TOGETHER_ATOMS // max(len(atoms) for atoms in structures))
     made: list[Atoms] = []
     tried = 0
     while len(made) < config.structures:
         size = min(together, config.structures - len(made))
-        batch = [structures[index].copy() for index in rng.integers(len(structures), size=size)]
+        batch = [_without_labels(structures[index]) for index in rng.integers(len(structures), size=size)]
         begun = [atoms.positions.copy() for atoms in batch]
-        energies, forces = _dynamics(teachers, batch, config, rng)
-        for atoms, start, energy, force in zip(batch, begun, energies, forces, strict=True):
+        for atoms, start, labels in zip(batch, begun, _dynamics(teachers, batch, config, rng, stress), strict=True):
             near = np.abs(atoms.positions - start).max() < _FLOWN
+            force = labels["forces"]
             if near and np.isfinite(force).all() and np.abs(force).max() < limit:
-                atoms.calc = SinglePointCalculator(atoms, energy=float(energy), forces=force)
+                atoms.calc = SinglePointCalculator(atoms, **labels)
                 made.append(atoms)
         tried += size
         if tried > config.structures / 2 and len(made) < tried / 2:
@@ -130,34 +142,49 @@ def label_by_teachers(
     return made
 
 
+def _without_labels(atoms: Atoms) -> Atoms:
+    return Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=atoms.pbc, masses=atoms.get_masses())
+
+
 def _dynamics(
-    teachers: Sequence[Potential], batch: list[Atoms], config: DistillationConfig, rng: np.random.Generator
-) -> tuple[np.ndarray, list[np.ndarray]]:
-    """Returns energies and forces of structures after moving them, in place, by velocity Verlet."""
+    teachers: Sequence[Potential],
+    batch: list[Atoms],
+    config: DistillationConfig,
+    rng: np.random.Generator,
+    stress: bool,
+) -> list[dict[str, Any]]:
+    """Returns the labels of structures after moving them, in place, by velocity Verlet."""
     masses = np.concatenate([atoms.get_masses() for atoms in batch])[:, None]
     velocities = np.sqrt(units.kB * config.temperature / masses) * rng.normal(size=(len(masses), 3))
     ends = np.cumsum([len(atoms) for atoms in batch])[:-1]
     step = config.timestep * units.fs
-    energies, forces = _mean_of(teachers, batch)
-    for _ in range(max(1, round(config.duration / config.timestep))):
-        velocities += 0.5 * step * forces / masses
-        for atoms, move in zip(batch, np.split(step * velocities, ends), strict=True):
+    n_steps = max(1, round(config.duration / config.timestep))
+    output = _mean_of(teachers, batch, stress=False)
+    for index in range(n_steps):
+        velocities += 0.5 * step * output["forces"] / masses
+        # What explodes will be refused; until then it must stay where pairs can be searched, for the others' sake.
+        moves = np.clip(np.nan_to_num(step * velocities), -_FLOWN, _FLOWN)
+        for atoms, move in zip(batch, np.split(moves, ends), strict=True):
             atoms.positions += move
-        if not np.isfinite(velocities).all():
-            break
-        energies, forces = _mean_of(teachers, batch)
-        velocities += 0.5 * step * forces / masses
-    return energies, np.split(forces, ends)
+        output = _mean_of(teachers, batch, stress=stress and index == n_steps - 1)
+        velocities += 0.5 * step * output["forces"] / masses
+    labels: list[dict[str, Any]] = [
+        {"energy": float(energy), "forces": forces}
+        for energy, forces in zip(output["energy"], np.split(output["forces"], ends), strict=True)
+    ]
+    for index, atoms in enumerate(batch):
+        if stress and atoms.pbc.all():
+            labels[index]["stress"] = full_3x3_to_voigt_6_stress(output["stress"][index])
+    return labels
 
 
-def _mean_of(teachers: Sequence[Potential], batch: list[Atoms]) -> tuple[np.ndarray, np.ndarray]:
+def _mean_of(teachers: Sequence[Potential], batch: list[Atoms], *, stress: bool) -> dict[str, np.ndarray]:
+    """Returns the mean energies [G], forces [N, 3] and, on request, stresses [G, 3, 3], float64."""
     graphs: dict[float, dict[str, torch.Tensor]] = {}
-    energies, forces = [], []
+    outputs = []
     for teacher in teachers:
         if teacher.cutoff not in graphs:
             graphs[teacher.cutoff] = model_inputs(collate([to_graph(atoms, teacher.cutoff) for atoms in batch]))
         device = teacher.shifts.device
-        output = teacher(**{name: value.to(device) for name, value in graphs[teacher.cutoff].items()})
-        energies.append(output["energy"].cpu().numpy())
-        forces.append(output["forces"].double().cpu().numpy())
-    return np.mean(energies, axis=0), np.mean(forces, axis=0)
+        outputs.append(teacher(**{name: v.to(device) for name, v in graphs[teacher.cutoff].items()}, stress=stress))
+    return {name: np.mean([output[name].double().cpu().numpy() for output in outputs], axis=0) for name in outputs[0]}

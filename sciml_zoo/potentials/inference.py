@@ -241,7 +241,7 @@ def _write(structures: Sequence[Atoms], predictions: Sequence[dict[str, Any]], t
     frames = []
     for atoms, prediction in zip(structures, predictions, strict=True):
         frame = atoms.copy()
-        frame.info = {key: value for key, value in frame.info.items() if key not in {"energy", "stress"}}
+        frame.info = {key: value for key, value in frame.info.items() if key not in {"energy", "stress", "virial"}}
         frame.arrays.pop("forces", None)
         frame.calc = SinglePointCalculator(frame, **prediction)
         frames.append(frame)

@@ -26,7 +26,7 @@ _ROWS, _COLUMNS = (0, 1, 2, 1, 0, 0), (0, 1, 2, 2, 2, 1)
 class EnergyForceErrors:
     """Accumulates errors over batches and, when training on several ranks, over ranks.
 
-    Where a reference is NaN there is no label, and no error is counted.
+    Where a reference is NaN there is no label, and no error is counted, whatever the prediction.
 
     Args:
         device: where predictions live.

@@ -91,8 +91,9 @@ def _completed(config: _Config) -> _Config:
     cutoff = _DEFAULT_CUTOFF if config.cutoff is None else float(config.cutoff)
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
-        if field.type is int and value < (0 if field.name == "l_message" else 1):
-            raise InputError(f"{field.name} must be at least 1, got {value}")
+        least = 0 if field.name == "l_message" else 1
+        if field.type is int and value < least:
+            raise InputError(f"{field.name} must be at least {least}, got {value}")
     return dataclasses.replace(config, elements=elements, cutoff=cutoff)
 
 

@@ -69,7 +69,8 @@ class PaddedEvaluation:
         Args:
             stress: as there.
             features: as there.
-            **inputs: as there, all on the device of the model.
+            **inputs: as there, all on the device of the model. Elements are checked where shapes are new, and only
+                there: a check would wait for the GPU.
 
         Returns:
             The same, within rounding.
@@ -77,32 +78,36 @@ class PaddedEvaluation:
         shape = (len(inputs["z"]), len(inputs["cell"]), stress, features)
         n_edges = inputs["edge_index"].shape[1]
         if shape != self._shape or n_edges > self._static["edge_index"].shape[1]:
-            self._shape = shape
+            self._shape = None  # until all that belongs to it is there
             self._prepare(inputs, stress=stress, features=features)
+            self._shape = shape
         else:
             padded = pad_edges(inputs, self._static["edge_index"].shape[1], self.model.cutoff)
             for name, value in padded.items():
                 self._static[name].copy_(value)
         if self._graph is None:
             return self.model(**self._static, stress=stress, features=features)
-        self._graph.replay()
+        with torch.cuda.device(inputs["pos"].device):
+            self._graph.replay()
         return {name: value.clone() for name, value in self._output.items()}
 
     def _prepare(self, inputs: dict[str, Tensor], *, stress: bool, features: bool) -> None:
         """Fixes the shapes and, on a GPU, captures the evaluation."""
         self.captures += 1
+        self._graph = None
         self.model.check_elements(inputs["z"].tolist(), "structure")
         capacity = _MULTIPLE * math.ceil(max(1, _HEADROOM * inputs["edge_index"].shape[1]) / _MULTIPLE)
         padded = pad_edges(inputs, capacity, self.model.cutoff)
         self._static = {name: value.clone() for name, value in padded.items()}
         if inputs["pos"].device.type != "cuda":
             return
-        side = torch.cuda.Stream()
-        side.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(side):
-            for _ in range(_WARM_UP):
-                self.model(**self._static, stress=stress, features=features)
-        torch.cuda.current_stream().wait_stream(side)
-        self._graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self._graph):
-            self._output = self.model(**self._static, stress=stress, features=features)
+        with torch.cuda.device(inputs["pos"].device):
+            side = torch.cuda.Stream()
+            side.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(side):
+                for _ in range(_WARM_UP):
+                    self.model(**self._static, stress=stress, features=features)
+            torch.cuda.current_stream().wait_stream(side)
+            self._graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(self._graph):
+                self._output = self.model(**self._static, stress=stress, features=features)

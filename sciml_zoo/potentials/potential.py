@@ -23,7 +23,7 @@ from sciml_zoo.potentials.repulsion import ZBLRepulsion
 from sciml_zoo.potentials.scales import UnitRms
 from sciml_zoo.potentials.uncertainty import AtomicUncertainty
 
-__all__ = ["Potential"]
+__all__ = ["Potential", "volumes"]
 
 
 class Potential(nn.Module, ABC):
@@ -105,14 +105,14 @@ class Potential(nn.Module, ABC):
             edge_shift: cell translation S · cell of every pair [E, 3], Å: r⃗ = x_j + shift − x_i.
             batch: structure of every atom [N].
             cell: cell vectors in rows [G, 3, 3], Å; zeros for a molecule.
-            stress: also return ``stress``; every structure must have a cell.
+            stress: also return ``stress``.
             features: also return ``features``, what the last layer sees of every atom.
             forces: without them, energies that can be differentiated once by the parameters.
 
         Returns:
             ``energy`` [G] in eV (float64), ``forces`` [N, 3] in eV/Å, with ``stress=True`` ``stress``
-            [G, 3, 3] in eV/Å³, and with ``features=True`` ``features`` [N, F], detached. In training mode they carry
-            the graph for derivatives with respect to the parameters.
+            [G, 3, 3] in eV/Å³, NaN for a structure whose cell has no volume, and with ``features=True`` ``features``
+            [N, F], detached. In training mode they carry the graph for derivatives with respect to the parameters.
         """
         if not forces:
             vectors = pos[edge_index[0]] + edge_shift - pos[edge_index[1]]
@@ -131,8 +131,10 @@ class Potential(nn.Module, ABC):
             gradients = torch.autograd.grad(energy.sum(), inputs, create_graph=self.training)
         output = {"energy": energy, "forces": -gradients[0]}
         if stress:
-            volume = torch.linalg.vecdot(cell[:, 0], torch.linalg.cross(cell[:, 1], cell[:, 2])).abs()[:, None, None]
-            output["stress"] = 0.5 * (gradients[1] + gradients[1].mT) / volume
+            volume = volumes(cell)[:, None, None]
+            # No division by zero: its derivative would be NaN even where nobody asks for this stress.
+            virial_density = 0.5 * (gradients[1] + gradients[1].mT) / volume.masked_fill(volume == 0, 1.0)
+            output["stress"] = virial_density.masked_fill(volume == 0, torch.nan)
         if features:
             output["features"] = seen.detach()
         return output if self.training else {name: value.detach() for name, value in output.items()}
@@ -242,3 +244,15 @@ class Potential(nn.Module, ABC):
                 known = ", ".join(chemical_symbols[n] for n in self.elements)
                 symbol = chemical_symbols[number]
                 raise InputError(f"{where}, atom {index}: the model does not know {symbol}; it was trained on {known}")
+
+
+def volumes(cell: Tensor) -> Tensor:
+    """Computes volumes of cells as triple products, without waiting for a GPU as a determinant would.
+
+    Args:
+        cell: cell vectors in rows [G, 3, 3], Å.
+
+    Returns:
+        Å³ [G]; 0 for a molecule.
+    """
+    return torch.linalg.vecdot(cell[:, 0], torch.linalg.cross(cell[:, 1], cell[:, 2])).abs()

@@ -14,6 +14,7 @@ from torch_geometric.data import Data
 
 from sciml_zoo.datasets import referenced_file
 from sciml_zoo.errors import InputError, nearest
+from sciml_zoo.potentials.batches import batches
 from sciml_zoo.potentials.bond_prior import BondPrior
 from sciml_zoo.potentials.calibration import calibrate_uncertainty
 from sciml_zoo.potentials.data import collate, energy_of, forces_of, model_inputs, neighbours, read_structures, to_graph
@@ -33,8 +34,6 @@ _MOLECULE_CUTOFF = 5.0
 _CRYSTAL_CUTOFFS = (4.0, 6.0)
 _CRYSTAL_NEIGHBOURS = 40.0
 _CALIBRATION_ATOMS = 512
-# Structures in a batch that is only evaluated.
-_TOGETHER = 50
 # eV; below it all structures are the same to any method that could have made them.
 _SMALLEST_SCALE = 1e-6
 
@@ -52,6 +51,7 @@ class DataConfig:
         isolated_atoms: a file of single atoms whose energies are the atomic shifts to start from.
         energy_key: name of the energies in the files.
         forces_key: name of the forces in the files.
+        stress_key: name of the stresses in the files.
         group_repeats: how often an epoch shows a training structure of a group, as its ``group`` in the file says:
             ``{Surface: 6}`` for what is rare, and rarely alike. Once for any other.
     """
@@ -63,6 +63,7 @@ class DataConfig:
     isolated_atoms: str | None = None
     energy_key: str = "energy"
     forces_key: str = "forces"
+    stress_key: str = "stress"
     group_repeats: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -149,6 +150,8 @@ def prepare(recipe: GTORecipe | RadialRecipe) -> PreparedTraining[GTORecipe | Ra
     shape: GTOConfig | RadialConfig = recipe.model if start is None else start.config  # type: ignore[assignment]
     elements = tuple(present) if shape.elements is None else tuple(shape.elements)
     missing = [chemical_symbols[z] for z in present if z not in elements]
+    if missing and start is not None:
+        raise InputError(f"initial: {recipe.initial} does not know {', '.join(missing)}, which the data have")
     if missing:
         raise InputError(f"data has {', '.join(missing)}, but model.elements does not: add them or leave it out")
     cutoff = _choose_cutoff(train) if shape.cutoff is None else shape.cutoff
@@ -161,15 +164,18 @@ def prepare(recipe: GTORecipe | RadialRecipe) -> PreparedTraining[GTORecipe | Ra
         shifts, scale = _shifts_and_scale(train, elements, recipe.data)
         model.shifts.copy_(torch.from_numpy(shifts))
         model.scale.fill_(scale)
-    keys: dict[str, Any] = {"energy_key": recipe.data.energy_key, "forces_key": recipe.data.forces_key}
+    keys = _keys(recipe.data)
     train_graphs = [to_graph(atoms, cutoff, labels=True, **keys) for atoms in train]
     validation_graphs = [to_graph(atoms, cutoff, labels=True, **keys) for atoms in validation]
     shown = _repeated(train, train_graphs, recipe.data.group_repeats)
     made: list[Data] = []
     if recipe.distillation is not None:
-        teachers = load_teachers(recipe.distillation, elements)
+        teachers = load_teachers(recipe.distillation, present)
         rng = np.random.default_rng([recipe.seed, 1])
-        labelled = label_by_teachers(teachers, train, recipe.distillation, rng)
+        largest = max(float(graph.forces.abs().max()) for graph in train_graphs)
+        labelled = label_by_teachers(
+            teachers, train, recipe.distillation, rng, largest_force=largest, stress=recipe.loss.stress_weight > 0
+        )
         made = [to_graph(atoms, cutoff, labels=True) for atoms in labelled]
         made += shown * (recipe.distillation.repeats - 1)
     if start is None:
@@ -188,6 +194,14 @@ def prepare(recipe: GTORecipe | RadialRecipe) -> PreparedTraining[GTORecipe | Ra
         "energy scale": f"{model.scale.item():.4f} eV per atom (the larger of rms force, eV/Å, and energy spread)",
         "parameters": f"{sum(p.numel() for p in model.parameters()):,}",
     }
+    stressed = sum(bool(torch.isfinite(graph.stress).any()) for graph in train_graphs)
+    if recipe.loss.stress_weight > 0:
+        if not stressed:
+            raise InputError(
+                "loss.stress_weight: no training structure has a stress; set it to 0, or name the stresses with "
+                "data.stress_key"
+            )
+        notes["stresses"] = f"of {stressed} training structures"
     if recipe.distillation is not None:
         repeats = f"each training structure {recipe.distillation.repeats} times"
         notes["distillation"] = (
@@ -208,8 +222,12 @@ def prepare(recipe: GTORecipe | RadialRecipe) -> PreparedTraining[GTORecipe | Ra
     )
 
 
+def _keys(data: DataConfig) -> dict[str, Any]:
+    return {"energy_key": data.energy_key, "forces_key": data.forces_key, "stress_key": data.stress_key}
+
+
 def _split(recipe: GTORecipe | RadialRecipe) -> tuple[list[Atoms], list[Atoms]]:
-    keys: dict[str, Any] = {"energy_key": recipe.data.energy_key, "forces_key": recipe.data.forces_key}
+    keys = _keys(recipe.data)
     files = (recipe.data.train,) if isinstance(recipe.data.train, str) else recipe.data.train
     structures = [
         atoms for file in files for atoms in read_structures(referenced_file(file), energy=True, forces=True, **keys)
@@ -243,17 +261,19 @@ def _initial(recipe: GTORecipe | RadialRecipe) -> Potential:
     given = {name: value for name, value in left_out.items() if getattr(recipe.model, name) is None}
     if recipe.model != type(recipe.model)() and dataclasses.replace(recipe.model, **given) != model.config:
         raise InputError(f"initial: {recipe.initial} has another shape than `model` says; leave `model` out")
+    if recipe.data.isolated_atoms is not None:
+        raise InputError("initial: these weights have energies of atoms already; leave data.isolated_atoms out")
     return model
 
 
 def _refit_shifts(model: Potential, graphs: Sequence[Data]) -> None:
     """Takes the difference of energies that another method or code counts from another zero into the shifts."""
-    batches = [collate(list(graphs[first : first + _TOGETHER])) for first in range(0, len(graphs), _TOGETHER)]
+    missing = []
     with torch.no_grad():
-        found = torch.cat([model(**model_inputs(batch), forces=False)["energy"] for batch in batches])
-    missing = (torch.cat([batch.energy for batch in batches]) - found).numpy()
+        for batch in batches(graphs, model.shifts.device):
+            missing.append(batch.energy - model(**model_inputs(batch), forces=False)["energy"])
     counts = np.array([np.bincount(model.species_of[graph.z], minlength=len(model.elements)) for graph in graphs])
-    model.shifts += torch.from_numpy(np.linalg.lstsq(counts.astype(float), missing, rcond=1e-8)[0])
+    model.shifts += torch.from_numpy(np.linalg.lstsq(counts.astype(float), torch.cat(missing).numpy(), rcond=1e-8)[0])
 
 
 def _sample(graphs: Sequence[Data], n_atoms: int) -> list[Data]:

@@ -29,6 +29,7 @@ class UnitRms(nn.Module):
         """Returns a result [N, M, C] as it is; or measures it, and returns it with unit root mean squares.
 
         It measures only while :meth:`Potential.calibrate` asks for it, and expects a result made with scales of one.
+        Scales stay one where all is zero, as for atoms without neighbours.
         """
         if not self.measuring:
             return result
@@ -36,6 +37,8 @@ class UnitRms(nn.Module):
         sums = torch.zeros_like(self.rms).index_add(0, self.block, square)
         counts = torch.zeros_like(self.rms).index_add(0, self.block, torch.ones_like(square))
         rms = (sums / counts).sqrt()
+        largest = rms.max()
         # A block that vanishes by symmetry, as in a perfect crystal, will not vanish in a distorted one.
-        self.rms.copy_(torch.where(rms < _NEGLIGIBLE * rms.max(), rms.max().clamp(min=_NEGLIGIBLE), rms))
+        usual = largest.clamp(min=_NEGLIGIBLE) if largest > 0 else torch.ones_like(largest)
+        self.rms.copy_(torch.where(rms <= _NEGLIGIBLE * largest, usual, rms))
         return result / self.rms[self.block][:, None]

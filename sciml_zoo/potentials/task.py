@@ -5,8 +5,9 @@ strain and the positions x. Its gradient needs no derivative of a derivative: wi
 
 ∂L/∂θ = ∂/∂θ [ Σ_g (∂L/∂E_g) E_g + dE(x + ε d)/dε ],   d = −v for positions and u/V for the strain,
 
-and the derivative along d is a central difference of two energies. Its error is of order ε², 1e-4 of the gradient and
-far below the noise of a batch; both energies are differentiated once, which the C++ kernels can do.
+and the derivative along d is a central difference of two energies, with an ε for each structure. Its error is of order
+ε², 1e-4 of the gradient and far below the noise of a batch; both energies are differentiated once, which the C++
+kernels can do.
 """
 
 from collections.abc import Iterable, Iterator
@@ -21,12 +22,12 @@ from sciml_zoo.errors import InputError
 from sciml_zoo.potentials.bond_prior import BondPrior
 from sciml_zoo.potentials.data import collate, model_inputs
 from sciml_zoo.potentials.metrics import EnergyForceErrors
-from sciml_zoo.potentials.potential import Potential
+from sciml_zoo.potentials.potential import Potential, volumes
 from sciml_zoo.training.task import StepOutput, Task
 
 __all__ = ["LossConfig", "PotentialTask"]
 
-# Å, of the atom that moves furthest: large enough for float32, small enough for a straight line.
+# Å, of the atom of a structure that moves furthest: large enough for float32, small enough for a straight line.
 _DISPLACEMENT = 2e-3
 # Å: a strain moves neighbours by itself times a distance of this order.
 _STRAIN_LENGTH = 5.0
@@ -122,20 +123,20 @@ class PotentialTask(Task):
     def _loss(self, predicted: dict[str, Tensor], batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         n_structures = batch.num_graphs
         atoms = torch.bincount(batch.batch, minlength=n_structures)
-        energy = self._penalty((predicted["energy"] - batch.energy) / atoms, self.loss.energy_delta).mean()
-        component = self._penalty(predicted["forces"] - batch.forces, self.loss.force_delta).mean(dim=1)
+        energy = self._penalty(predicted["energy"] / atoms, batch.energy / atoms, self.loss.energy_delta).mean()
+        component = self._penalty(predicted["forces"], batch.forces, self.loss.force_delta).mean(dim=1)
         forces = (component / atoms[batch.batch]).sum() / n_structures
         loss = self.loss.energy_weight * energy + self.loss.force_weight * forces
         metrics = {"energy_loss": energy.detach(), "force_loss": forces.detach()}
         if "stress" in predicted:
-            stress = self._penalty(predicted["stress"] - batch.stress, self.loss.stress_delta).mean()
+            stress = self._penalty(predicted["stress"], batch.stress, self.loss.stress_delta).mean()
             loss = loss + self.loss.stress_weight * stress
             metrics["stress_loss"] = stress.detach()
         return loss, metrics
 
-    def _penalty(self, error: Tensor, delta: float) -> Tensor:
-        """Returns the penalty of every error, none where the label is missing."""
-        error = torch.nan_to_num(error, nan=0.0)
+    def _penalty(self, predicted: Tensor, reference: Tensor, delta: float) -> Tensor:
+        """Returns the penalty of every error, none where there is no reference; NaN where a prediction is."""
+        error = torch.where(reference.isnan(), 0.0, predicted - reference)
         if self.loss.kind == "squared":
             return error.square()
         return delta * (torch.sqrt(1 + (error / delta).square()) - 1)
@@ -150,15 +151,16 @@ class PotentialTask(Task):
         loss, metrics = self._loss(predicted, batch)
         by_energy, by_forces, *by_stress = torch.autograd.grad(loss, list(predicted.values()))
         move, strain = -by_forces, None
-        largest = move.abs().max()
+        largest = move.new_zeros(batch.num_graphs).scatter_reduce(0, batch.batch, move.abs().amax(1), "amax")
         if by_stress:
-            volume = torch.linalg.det(batch.cell).abs()[:, None, None]
-            strain = 0.5 * (by_stress[0] + by_stress[0].mT) / volume
-            largest = torch.maximum(largest, _STRAIN_LENGTH * strain.abs().max())
+            volume = volumes(batch.cell)[:, None, None]
+            # A structure without a volume has no stress, and u = 0.
+            strain = 0.5 * (by_stress[0] + by_stress[0].mT) / volume.masked_fill(volume == 0, 1.0)
+            largest = torch.maximum(largest, _STRAIN_LENGTH * strain.abs().amax((1, 2)))
+        # Where d = 0, its product with any finite step is 0, and the slopes of equal energies cancel.
         step = _DISPLACEMENT / largest.clamp(min=1e-30)
-        energies = self.model(
-            **_displaced(inputs, step * move, None if strain is None else step * strain), forces=False
-        )
+        scaled = None if strain is None else step[:, None, None] * strain
+        energies = self.model(**_displaced(inputs, step[batch.batch, None] * move, scaled), forces=False)
         slope = 1.0 / (2.0 * step)
         gradient = torch.cat([slope + 0.5 * by_energy, 0.5 * by_energy - slope])
         surrogate = (gradient * energies["energy"]).sum()
@@ -175,8 +177,7 @@ class PotentialTask(Task):
         """
         errors = EnergyForceErrors(self.device)
         for batch in batches:
-            stress = bool(torch.isfinite(batch.stress).any()) and bool((torch.linalg.det(batch.cell) != 0).all())
-            predicted = self.model(**model_inputs(batch), stress=stress)
+            predicted = self.model(**model_inputs(batch), stress=bool(torch.isfinite(batch.stress).any()))
             atoms = torch.bincount(batch.batch, minlength=batch.num_graphs)
             errors.update(predicted, batch.energy, batch.forces, n_atoms=atoms, stress=batch.stress)
         return errors.compute()

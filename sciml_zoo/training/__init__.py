@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from sciml_zoo.training.prepared import PreparedTraining
     from sciml_zoo.training.progress import ProgressBar
     from sciml_zoo.training.recipe import OptimizerConfig, TrainerConfig, read_recipe, write_recipe
-    from sciml_zoo.training.run_folder import has_checkpoint
+    from sciml_zoo.training.run_folder import finish_best, has_checkpoint
     from sciml_zoo.training.state import TrainState
     from sciml_zoo.training.task import StepOutput, Task
     from sciml_zoo.training.trainer import FitResult, Trainer
@@ -41,6 +41,7 @@ __all__ = [
     "TrainerConfig",
     "ValidationRecord",
     "build_optimizer",
+    "finish_best",
     "has_checkpoint",
     "read_recipe",
     "write_recipe",
@@ -53,7 +54,7 @@ _MODULES = {
     "prepared": ("PreparedTraining",),
     "progress": ("ProgressBar",),
     "recipe": ("OptimizerConfig", "TrainerConfig", "read_recipe", "write_recipe"),
-    "run_folder": ("has_checkpoint",),
+    "run_folder": ("finish_best", "has_checkpoint"),
     "state": ("TrainState",),
     "task": ("StepOutput", "Task"),
     "trainer": ("FitResult", "Trainer"),

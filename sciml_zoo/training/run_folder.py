@@ -16,7 +16,7 @@ from sciml_zoo._files import recover_directory, staged_directory, write_atomical
 from sciml_zoo.errors import FailureError, InputError
 from sciml_zoo.training.recipe import as_plain, differences, read_recipe, write_recipe
 
-__all__ = ["RunFolder", "SaveModel", "has_checkpoint", "save_model_files"]
+__all__ = ["RunFolder", "SaveModel", "finish_best", "has_checkpoint", "save_model_files"]
 
 # Values of a recipe's section ``trainer`` that may change from one stage of a run to the next.
 _FREE = {
@@ -66,6 +66,27 @@ def save_model_files(model: nn.Module, directory: Path, metadata: Mapping[str, A
     else:
         weights = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in model.state_dict().items()}
         (directory / "model.safetensors").write_bytes(safetensors.torch.save(weights))
+
+
+def finish_best(
+    directory: Path, finish: Callable[[nn.Module], dict[str, str]], metadata: Mapping[str, Any]
+) -> dict[str, str]:
+    """Does to the best model of a finished run what its domain does before it is saved for good.
+
+    Args:
+        directory: the run folder; the zoo model in its ``best/`` is replaced.
+        finish: :attr:`PreparedTraining.finish`.
+        metadata: step, epoch and metrics.
+
+    Returns:
+        Figures to show, name → text.
+    """
+    from sciml_zoo.zoo.checkpoint import load_checkpoint, save_model
+
+    model = load_checkpoint(directory / "best")
+    told = finish(model)
+    save_model(model, directory / "best", metadata=dict(metadata))
+    return told
 
 
 @contextlib.contextmanager

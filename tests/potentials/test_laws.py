@@ -202,6 +202,17 @@ def test_a_model_made_for_a_perfect_crystal_stands_a_distorted_one(architecture)
     assert output["forces"].abs().max() < 1e4
 
 
+def test_a_model_made_for_atoms_without_neighbours_stands_a_molecule(architecture):
+    torch.manual_seed(0)
+    model = sz.create_model(architecture, elements=[6], cutoff=4.0, n_radial=6, n_channels=8, n_hidden=16).eval()
+    apart = Atoms("C2", positions=[[0, 0, 0], [9, 0, 0]])
+    model.calibrate(**inputs([apart], model.cutoff))
+    assert all(module.rms.tolist() == [1.0] * len(module.rms) for module in model.modules() if hasattr(module, "rms"))
+    output = predict(model, [apart, Atoms("C3", positions=[[0, 0, 0], [1.3, 0.2, 0], [2.1, 1.2, 0.4]])])
+    assert output["energy"].isfinite().all()
+    assert output["forces"].isfinite().all()
+
+
 def test_an_unknown_element_is_refused(architecture):
     model = random_potential(architecture, torch.float32)
     with pytest.raises(InputError, match="atom 1: the model does not know N; it was trained on H, C, O"):

@@ -11,8 +11,9 @@ from scipy.spatial.transform import Rotation
 from sciml_zoo.errors import InputError
 from sciml_zoo.potentials import ZooCalculator
 from sciml_zoo.potentials.bond_scan import without_shifts
+from sciml_zoo.potentials.potential import volumes
 from sciml_zoo.potentials.repulsion import ZBLRepulsion
-from tests.potentials.cases import ARCHITECTURES, ELEMENTS, predict, random_potential
+from tests.potentials.cases import ARCHITECTURES, ELEMENTS, predict, random_molecule, random_potential
 
 CUTOFF = 4.0
 # All three heights differ, and are shorter than the cutoff; the cell is left-handed in the last.
@@ -111,6 +112,31 @@ def test_two_structures_keep_their_own_stress():
     together = predict(model, pair, stress=True)["stress"]
     alone = torch.cat([predict(model, [atoms], stress=True)["stress"] for atoms in pair])
     torch.testing.assert_close(together, alone, rtol=1e-10, atol=1e-13)
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_a_structure_without_a_cell_has_no_stress_and_leaves_others_theirs(training):
+    model = random_potential("gto_potential", torch.float64, CUTOFF).train(training)
+    crystal, molecule = CELLS["two atoms"], random_molecule(np.random.default_rng(0))
+    stress = predict(model, [molecule, crystal], stress=True)["stress"]
+    assert stress[0].isnan().all()
+    alone = predict(model, [crystal], stress=True)["stress"][0]
+    torch.testing.assert_close(stress[1], alone, rtol=1e-10, atol=1e-13)
+    if training:
+        parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        found = torch.autograd.grad(stress[1].square().sum(), parameters, allow_unused=True)
+        expected = torch.autograd.grad(alone.square().sum(), parameters, allow_unused=True)
+        for one, other in zip(found, expected, strict=True):
+            assert (one is None) == (other is None)
+            if one is not None and other is not None:
+                torch.testing.assert_close(one, other, rtol=1e-8, atol=1e-10)
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_volumes_are_those_of_ase(name):
+    cell = CELLS[name].cell
+    both = torch.from_numpy(np.stack([cell.array, np.zeros((3, 3))]))
+    assert volumes(both).tolist() == pytest.approx([cell.volume, 0.0], rel=1e-12)
 
 
 def test_a_cell_without_volume_is_refused():
