@@ -45,7 +45,7 @@ class Message(nn.Module):
         super().__init__()
         paths = even_paths(l_message, L_MAX, range(L_MAX + 1))
         self.sizes = [2 * path[2] + 1 for path in paths]
-        self._degrees = [path[2] for path in paths]
+        self.degrees = [path[2] for path in paths]
         blocks = []
         for path in paths:
             l1, l2, l3 = path
@@ -58,11 +58,19 @@ class Message(nn.Module):
         self.register_buffer("factors", per_degree[[path[1] for path in paths]], persistent=False)
         self.radial = PairTable(n_elements, lambda n: contraction(n, len(paths), n_radial, n_channels))
         self.scale = UnitRms(index)
-        counts = [1 + self._degrees.count(degree) for degree in range(L_MAX + 1)]
+        counts = [1 + self.degrees.count(degree) for degree in range(L_MAX + 1)]
         self.mix = nn.ParameterList(
             nn.Parameter(torch.randn(n * n_channels, n_channels) / (n * n_channels) ** 0.5) for n in counts
         )
-        self._tables = native.MessageTables.of(self.dense, self.path)
+        self.tables = native.MessageTables.of(self.dense, self.path)
+
+    def scaled_radial(self, dtype: torch.dtype) -> Tensor:
+        """Returns the contractions of all pairs with their factors and scales, [pairs, paths, P, C].
+
+        Args:
+            dtype: of the factors.
+        """
+        return self.radial() * (self.factors / self.scale.rms[:, None]).to(dtype)[:, :, None]
 
     def forward(
         self,
@@ -87,10 +95,10 @@ class Message(nn.Module):
         Returns:
             A' [N, 16, C].
         """
-        weights = self.radial() * (self.factors / self.scale.rms[:, None]).to(g.dtype)[:, :, None]
+        weights = self.scaled_radial(g.dtype)
         if fast:
             weights = weights if self.training else weights.detach()
-            message = native.message(g, harmonics, shown, weights, edges, self._tables)
+            message = native.message(g, harmonics, shown, weights, edges, self.tables)
         else:
             radial = (g[:, None, None, :] @ weights[edges.pair]).squeeze(2)
             links = torch.tensordot(harmonics, self.dense.to(g.dtype), dims=([1], [2]))
@@ -98,7 +106,7 @@ class Message(nn.Module):
             message = shown.new_zeros(len(shown), *terms.shape[1:]).index_add(0, edges.centre, terms)
         message = self.scale.measure(message)
         by_degree = [[block] for block in density.split([2 * degree + 1 for degree in range(L_MAX + 1)], dim=1)]
-        for degree, block in zip(self._degrees, message.split(self.sizes, dim=1), strict=True):
+        for degree, block in zip(self.degrees, message.split(self.sizes, dim=1), strict=True):
             by_degree[degree].append(block)
         mixed = [torch.cat(blocks, dim=2) @ matrix for blocks, matrix in zip(by_degree, self.mix, strict=True)]
         return torch.cat(mixed, dim=1)

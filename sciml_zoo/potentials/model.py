@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from sciml_zoo.errors import InputError
 from sciml_zoo.potentials.gto import GTOActivation, contraction
 from sciml_zoo.potentials.kernels import native
+from sciml_zoo.potentials.kernels.evaluation import Evaluation, can_evaluate
 from sciml_zoo.potentials.messages import Message
 from sciml_zoo.potentials.pairs import PairTable
 from sciml_zoo.potentials.potential import Potential
@@ -131,9 +132,13 @@ class _Density(nn.Module):
 
     per_degree: Tensor
 
+    def scaled(self, dtype: torch.dtype) -> Tensor:
+        """Returns the contractions of all pairs with their factors and scales, [pairs, degrees, P, C]."""
+        return self.contraction() * (self.per_degree / self.scale.rms[:, None]).to(dtype)[:, :, None]
+
     def forward(self, g: Tensor, harmonics: Tensor, edges: native.EdgeList, *, fast: bool) -> Tensor:
         """Returns densities [N, lm, C] of primitives [E, P] and harmonics [E, lm]."""
-        weights = self.contraction() * (self.per_degree / self.scale.rms[:, None]).to(g.dtype)[:, :, None]
+        weights = self.scaled(g.dtype)
         if fast:
             density = native.density(g, harmonics, weights if self.training else weights.detach(), edges)
         else:
@@ -214,6 +219,7 @@ class GTOPotential(Potential):
         if config.l_message > L_MAX:
             raise InputError(f"l_message must be at most {L_MAX}, got {config.l_message}")
         self.config = config
+        self._evaluation: Evaluation | None = None
         n_species = len(self.elements)
         self.gto = GTOActivation(
             n_species,
@@ -259,6 +265,23 @@ class GTOPotential(Potential):
             energy = energy + more
             features.append(hidden)
         return energy, torch.cat(features, dim=1)
+
+    def slopes(self, species: Tensor, vectors: Tensor, edge_index: Tensor) -> tuple[Tensor, Tensor, Tensor] | None:
+        """Computes energies and their derivatives in one C++ call; see :class:`Potential`.
+
+        Args:
+            species: [N].
+            vectors: [E, 3], Å, float32, on the CPU.
+            edge_index: [2, E], sorted by central atom.
+
+        Returns:
+            Energies [N], features [N, n_rounds · n_hidden] and slopes [E, 3]; None for a width without a kernel.
+        """
+        if not can_evaluate(self.config.n_hidden):
+            return None
+        if self._evaluation is None or not self._evaluation.holds():
+            self._evaluation = Evaluation(self)
+        return self._evaluation(vectors, native.EdgeList(edge_index, species, len(self.elements)))
 
     @property
     def has_kernels(self) -> bool:

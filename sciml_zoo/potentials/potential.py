@@ -118,6 +118,11 @@ class Potential(nn.Module, ABC):
             vectors = pos[edge_index[0]] + edge_shift - pos[edge_index[1]]
             energy, seen = self._energy(z, vectors, edge_index, batch, cell.shape[0], once=True)
             return {"energy": energy, "features": seen.detach()} if features else {"energy": energy}
+        if not self.training:
+            with torch.no_grad():
+                found = self._in_one_call(z, pos, edge_index, edge_shift, batch, cell, stress=stress, features=features)
+            if found is not None:
+                return found
         with torch.enable_grad():
             if not pos.requires_grad:
                 pos = pos.detach().requires_grad_()
@@ -131,13 +136,63 @@ class Potential(nn.Module, ABC):
             gradients = torch.autograd.grad(energy.sum(), inputs, create_graph=self.training)
         output = {"energy": energy, "forces": -gradients[0]}
         if stress:
-            volume = volumes(cell)[:, None, None]
-            # No division by zero: its derivative would be NaN even where nobody asks for this stress.
-            virial_density = 0.5 * (gradients[1] + gradients[1].mT) / volume.masked_fill(volume == 0, 1.0)
-            output["stress"] = virial_density.masked_fill(volume == 0, torch.nan)
+            output["stress"] = _stress(gradients[1], cell)
         if features:
             output["features"] = seen.detach()
         return output if self.training else {name: value.detach() for name, value in output.items()}
+
+    def slopes(self, species: Tensor, vectors: Tensor, edge_index: Tensor) -> tuple[Tensor, Tensor, Tensor] | None:
+        """Computes energies and their derivatives in one call, where an architecture has one.
+
+        Args:
+            species: position in ``elements`` of every atom [N].
+            vectors: from the central atom to its neighbour [E, 3], Å, float32, on the CPU.
+            edge_index: neighbour (row 0) and central atom (row 1) of every edge [2, E], sorted by row 1.
+
+        Returns:
+            Dimensionless energies [N], features [N, F], and the derivative of the sum of the energies by the vectors
+            [E, 3]; or None.
+        """
+        return None
+
+    def _in_one_call(
+        self,
+        z: Tensor,
+        pos: Tensor,
+        edge_index: Tensor,
+        edge_shift: Tensor,
+        batch: Tensor,
+        cell: Tensor,
+        *,
+        stress: bool,
+        features: bool,
+    ) -> dict[str, Tensor] | None:
+        """Returns what :meth:`forward` does, by :meth:`slopes`; None where there is no such thing."""
+        if self.zbl is not None or not (self.use_kernels and self.has_kernels):
+            return None
+        neighbour, centre = edge_index
+        vectors = pos[neighbour] + edge_shift - pos[centre]
+        species, rounded = self._species(z), vectors.to(self._dtype)
+        if not kernels_available(rounded):
+            return None
+        if bool((centre[1:] < centre[:-1]).any()):
+            order = centre.argsort(stable=True)
+            edge_index, vectors, rounded = edge_index[:, order], vectors[order], rounded[order]
+            neighbour, centre = edge_index
+        found = self.slopes(species, rounded, edge_index)
+        if found is None:
+            return None
+        atomic, seen, slopes = found
+        slopes = self.scale * slopes
+        energy = self.scale * atomic.double() + self.shifts[species]
+        total = torch.zeros(cell.shape[0], dtype=torch.float64).index_add_(0, batch, energy)
+        pull = slopes.to(pos.dtype)
+        forces = torch.zeros_like(pos).index_add_(0, centre, pull).index_add_(0, neighbour, pull, alpha=-1)
+        output = {"energy": total, "forces": forces}
+        if stress:
+            strained = (vectors[:, :, None] * slopes[:, None, :]).to(cell.dtype)
+            output["stress"] = _stress(torch.zeros_like(cell).index_add_(0, batch[centre], strained), cell)
+        return output | ({"features": seen} if features else {})
 
     def energies(
         self, z: Tensor, pos: Tensor, edge_index: Tensor, edge_shift: Tensor, batch: Tensor, n_structures: int
@@ -244,6 +299,13 @@ class Potential(nn.Module, ABC):
                 known = ", ".join(chemical_symbols[n] for n in self.elements)
                 symbol = chemical_symbols[number]
                 raise InputError(f"{where}, atom {index}: the model does not know {symbol}; it was trained on {known}")
+
+
+def _stress(by_strain: Tensor, cell: Tensor) -> Tensor:
+    """Returns stresses [G, 3, 3] of derivatives by the strain; NaN where a cell has no volume."""
+    volume = volumes(cell)[:, None, None]
+    # No division by zero: its derivative would be NaN even where nobody asks for this stress.
+    return (0.5 * (by_strain + by_strain.mT) / volume.masked_fill(volume == 0, 1.0)).masked_fill(volume == 0, torch.nan)
 
 
 def volumes(cell: Tensor) -> Tensor:

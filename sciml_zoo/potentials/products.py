@@ -128,7 +128,7 @@ class ChannelProduct(nn.Module):
         block[self.component] = torch.tensor([block_of[targets[index]] for index, _ in rows])
         self.scale = UnitRms(block)
         self.register_buffer("block_of_path", torch.tensor([block_of[t] for t in targets]), persistent=False)
-        self._tables = native.ProductTables.of(self.dense, self.path, self.component, same=same)
+        self.tables = native.ProductTables.of(self.dense, self.path, self.component, same=same)
 
     def forward(self, left: Tensor, right: Tensor, *, fast: bool = False) -> Tensor:
         """Multiplies.
@@ -144,7 +144,7 @@ class ChannelProduct(nn.Module):
         weights = self.weights / self.scale.rms[self.block_of_path][:, None]
         if fast:
             product = native.product(
-                left, right, weights if self.training else weights.detach(), self._tables, self.n_out
+                left, right, weights if self.training else weights.detach(), self.tables, self.n_out
             )
         else:
             size = (L_MAX + 1) ** 2

@@ -14,8 +14,6 @@ NEEDED = (
             "water",
             "speed",
             "scaling",
-            "pareto",
-            "ablation",
             "dynamics",
             "bond_scan",
             "stress",
@@ -52,8 +50,6 @@ def measured(results: dict[str, Any]) -> list[Row]:
         *_water(found["water"]),
         *_speed(found["speed"]["cases"]),
         *_scaling(found["scaling"]),
-        *_pareto(found["pareto"]["budgets"]),
-        *_ablation(found["ablation"]),
         *_dynamics(found["dynamics"]),
         *_bonds(found["bond_scan"]["molecules"]),
         *_uncertainty(found["uncertainty"]["systems"]),
@@ -135,28 +131,6 @@ def _scaling(found: dict[str, Any]) -> list[Row]:
         f"water, {sizes} atoms, cutoff {ours[0]['cutoff']:g} Å, two threads: energy and forces; peak memory of the last"
     )
     return [(what, f"{costs} µs/atom; {ours[-1]['peak_gb']:.1f} GB", "potentials.scaling")]
-
-
-def _pareto(budgets: dict[str, Any]) -> list[Row]:
-    rows = []
-    for minutes, models in budgets.items():
-        figures = [
-            f"{name} {row[_FORCE_MAE]:.1f} meV/Å at {row['ethanol_ms']:.1f} ms, "
-            f"{1000 * row['batch_ms_per_atom']:.0f} µs/atom"
-            for name, row in models.items()
-        ]
-        what = f"ethanol after {minutes} minutes of training on one thread: force MAE, time of a call, and in batches"
-        rows.append((what, "; ".join(figures), "potentials.pareto"))
-    return rows
-
-
-def _ablation(found: dict[str, Any]) -> list[Row]:
-    figures = [
-        f"{name} {row[_FORCE_MAE]:.2f} ± {row[f'{_FORCE_MAE}_spread']:.2f}" for name, row in found["variants"].items()
-    ]
-    seeds = max(row["seeds"] for row in found["variants"].values())
-    what = f"what the GTO form buys, ethanol, {found['steps']:,} steps, {seeds} seeds: force MAE, meV/Å"
-    return [(what, "; ".join(figures), "potentials.ablation")]
 
 
 def _dynamics(found: dict[str, Any]) -> list[Row]:

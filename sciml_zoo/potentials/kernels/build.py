@@ -17,7 +17,8 @@ from filelock import FileLock
 
 __all__ = ["library"]
 
-_SOURCE = Path(__file__).with_name("gto.cpp")
+# The first includes the second.
+_SOURCES = tuple(Path(__file__).with_name(name) for name in ("evaluation.cpp", "gto.cpp"))
 _FLAGS = ("-O3", "-march=native", "-ffast-math", "-fopenmp", "-std=c++17", "-fPIC")
 _SECONDS = 300
 
@@ -43,7 +44,7 @@ def library() -> ctypes.CDLL | None:
 def _compiled() -> Path:
     """Returns the shared library, compiled if this source has not been compiled for this processor."""
     compiler = os.environ.get("CXX") or shutil.which("c++") or shutil.which("g++") or "c++"
-    source = _SOURCE.read_bytes()
+    source = b"".join(each.read_bytes() for each in _SOURCES)
     made_of = (*_FLAGS, compiler, platform.machine(), _processor())
     key = hashlib.sha256(source + "\n".join(made_of).encode()).hexdigest()[:16]
     directory = Path(platformdirs.user_cache_dir("sciml_zoo")) / "kernels"
@@ -54,7 +55,7 @@ def _compiled() -> Path:
             with tempfile.TemporaryDirectory(dir=directory) as aside:
                 built, unlinked = Path(aside) / target.name, Path(aside) / "gto.o"
                 # In two steps: linking with -ffast-math would make the whole process flush small numbers to zero.
-                _run(compiler, *_FLAGS, "-c", str(_SOURCE), "-o", str(unlinked))
+                _run(compiler, *_FLAGS, "-c", str(_SOURCES[0]), "-o", str(unlinked))
                 _run(compiler, "-shared", "-fopenmp", str(unlinked), "-o", str(built))
                 built.replace(target)
     return target

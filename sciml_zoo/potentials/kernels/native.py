@@ -11,7 +11,22 @@ from torch.autograd.function import once_differentiable
 
 from sciml_zoo.potentials.kernels.build import library
 
-__all__ = ["CHANNELS", "LANES", "EdgeList", "MessageTables", "ProductTables", "basis", "density", "message", "product"]
+__all__ = [
+    "CHANNELS",
+    "LANES",
+    "CouplingStruct",
+    "EdgeList",
+    "MessageTables",
+    "ProductStruct",
+    "ProductTables",
+    "basis",
+    "basis_tables",
+    "call",
+    "density",
+    "message",
+    "padded",
+    "product",
+]
 
 #: Floats in a vector register: primitives are padded to it, and channels must be a multiple of it.
 LANES = 16
@@ -57,7 +72,7 @@ class EdgeList:
         return self._Struct(*pointers, self.n_atoms, self.n_elements)
 
 
-class _Products(ctypes.Structure):
+class ProductStruct(ctypes.Structure):
     _fields_ = (
         ("rows", ctypes.c_int64),
         ("terms", ctypes.c_int64),
@@ -70,7 +85,7 @@ class _Products(ctypes.Structure):
     )
 
 
-class _Couplings(ctypes.Structure):
+class CouplingStruct(ctypes.Structure):
     _fields_ = (
         ("paths", ctypes.c_int64),
         ("rows", ctypes.c_int64),
@@ -127,10 +142,10 @@ class ProductTables:
         coefficient = dense[row, left, right].float()
         return cls(path.int(), component.int(), start.int(), left.int(), right.int(), coefficient)
 
-    def struct(self) -> _Products:
+    def struct(self) -> ProductStruct:
         """Returns pointers to the tables, which must outlive them."""
         names = ("path", "component", "start", "left", "right", "coefficient")
-        return _Products(len(self.path), len(self.left), *(getattr(self, name).data_ptr() for name in names))
+        return ProductStruct(len(self.path), len(self.left), *(getattr(self, name).data_ptr() for name in names))
 
 
 @dataclass(frozen=True)
@@ -182,14 +197,14 @@ class MessageTables:
         """Components of a message."""
         return len(self.path)
 
-    def struct(self) -> _Couplings:
+    def struct(self) -> CouplingStruct:
         """Returns pointers to the tables, which must outlive them."""
         names = ("path", "link_start", "source", "term_start", "harmonic", "coefficient")
         counts = (self.n_paths, len(self.path), len(self.source), len(self.harmonic))
-        return _Couplings(*counts, *(getattr(self, name).data_ptr() for name in names))
+        return CouplingStruct(*counts, *(getattr(self, name).data_ptr() for name in names))
 
 
-def _call(name: str, *arguments: Any) -> None:
+def call(name: str, *arguments: Any) -> None:
     """Calls a kernel; tensors become pointers, None a null pointer."""
     kernels = library()
     assert kernels is not None
@@ -207,20 +222,41 @@ def _call(name: str, *arguments: Any) -> None:
         raise RuntimeError(f"{name}: this number of channels has no kernel")
 
 
+def basis_tables(log_exponent: Tensor, power: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Returns what the basis is made of, padded: k [LANES], log N and α [pairs, LANES].
+
+    Args:
+        log_exponent: log α [pairs, P].
+        power: k [P].
+    """
+    n_pairs, primitives = log_exponent.shape
+    exponent, log_norm, powers = torch.zeros(n_pairs, LANES), torch.zeros(n_pairs, LANES), torch.zeros(LANES)
+    exponent[:, :primitives] = log_exponent.exp()
+    powers[:primitives] = power
+    log_norm[:, :primitives] = power * (1.0 + log_exponent - power.log())
+    return powers, log_norm, exponent
+
+
+def padded(weights: Tensor) -> Tensor:
+    """Returns contractions [pairs, blocks, P, C] with P filled up to LANES.
+
+    Args:
+        weights: the contractions.
+    """
+    filled = weights.new_zeros(*weights.shape[:2], LANES, weights.shape[3])
+    filled[:, :, : weights.shape[2]] = weights
+    return filled
+
+
 class _Basis(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, vectors: Tensor, log_exponent: Tensor, power: Tensor, pair: Tensor, cutoff: float) -> Any:
         vectors = vectors.contiguous()
-        n_pairs, primitives = log_exponent.shape
-        exponent = torch.zeros(n_pairs, LANES)
-        torch.exp(log_exponent, out=exponent[:, :primitives])
-        powers = torch.zeros(LANES)
-        powers[:primitives] = power
-        log_norm = torch.zeros(n_pairs, LANES)
-        log_norm[:, :primitives] = power * (1.0 + log_exponent - power.log())
+        primitives = len(power)
+        powers, log_norm, exponent = basis_tables(log_exponent, power)
         n_edges = len(vectors)
         g, harmonics = torch.empty(n_edges, LANES), torch.empty(n_edges, LANES)
-        _call(
+        call(
             "basis_forward", n_edges, ctypes.c_int(primitives), ctypes.c_float(cutoff), vectors, pair, powers, log_norm,
             exponent, g, harmonics,
         )  # fmt: skip
@@ -234,7 +270,7 @@ class _Basis(torch.autograd.Function):
         vectors, pair, powers, exponent, g = ctx.saved_tensors
         d_vectors = torch.empty_like(vectors)
         d_log_exponent = torch.empty_like(exponent) if ctx.needs_input_grad[1] else None
-        _call(
+        call(
             "basis_backward", len(vectors), len(exponent), ctypes.c_int(ctx.primitives), ctypes.c_float(ctx.cutoff),
             vectors, pair, powers, exponent, g, d_g.contiguous(), d_harmonics.contiguous(), d_vectors, d_log_exponent,
         )  # fmt: skip
@@ -261,32 +297,31 @@ class _Density(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, g: Tensor, harmonics: Tensor, weights: Tensor, edges: EdgeList) -> Tensor:
         primitives, channels = weights.shape[2:]
-        padded = weights.new_zeros(*weights.shape[:2], LANES, channels)
-        padded[:, :, :primitives] = weights
+        filled = padded(weights)
         out = g.new_empty(edges.n_atoms, 16, channels)
-        _call(
+        call(
             "gto_density_forward",
             ctypes.c_int(channels),
             edges.struct(),
             ctypes.c_int(primitives),
             g,
             harmonics,
-            padded,
+            filled,
             out,
         )
-        ctx.save_for_backward(g, harmonics, padded)
+        ctx.save_for_backward(g, harmonics, filled)
         ctx.edges, ctx.primitives = edges, primitives
         return out
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, d_out: Tensor) -> Any:
-        g, harmonics, padded = ctx.saved_tensors
+        g, harmonics, filled = ctx.saved_tensors
         d_g, d_harmonics = torch.empty_like(g), torch.empty_like(harmonics)
-        d_weights = torch.empty_like(padded) if ctx.needs_input_grad[2] else None
-        _call(
-            "gto_density_backward", ctypes.c_int(padded.shape[3]), ctx.edges.struct(), ctypes.c_int(ctx.primitives), g,
-            harmonics, padded.mT.contiguous(), d_out.contiguous(), d_g, d_harmonics, d_weights,
+        d_weights = torch.empty_like(filled) if ctx.needs_input_grad[2] else None
+        call(
+            "gto_density_backward", ctypes.c_int(filled.shape[3]), ctx.edges.struct(), ctypes.c_int(ctx.primitives), g,
+            harmonics, filled.mT.contiguous(), d_out.contiguous(), d_g, d_harmonics, d_weights,
         )  # fmt: skip
         return d_g, d_harmonics, None if d_weights is None else d_weights[:, :, : ctx.primitives], None
 
@@ -312,7 +347,7 @@ class _Product(torch.autograd.Function):
         a, b, weights = a.contiguous(), b.contiguous(), weights.contiguous()
         n_atoms, n_a, channels = a.shape
         out = a.new_empty(n_atoms, n_out, channels)
-        _call(
+        call(
             "gto_product_forward",
             ctypes.c_int(channels),
             tables.struct(),
@@ -337,7 +372,7 @@ class _Product(torch.autograd.Function):
         d_a = torch.zeros_like(a)
         d_b = d_a if same else torch.zeros_like(b)
         d_weights = torch.empty_like(weights) if ctx.needs_input_grad[2] else None
-        _call(
+        call(
             "gto_product_backward", ctypes.c_int(a.shape[2]), ctx.tables.struct(), a.shape[0], len(weights), a.shape[1],
             b.shape[1], ctx.n_out, a, b, weights, d_out.contiguous(), d_a, d_b, d_weights,
         )  # fmt: skip
@@ -367,26 +402,25 @@ class _Message(torch.autograd.Function):
     ) -> Tensor:
         h = h.contiguous()
         primitives, channels = weights.shape[2:]
-        padded = weights.new_zeros(*weights.shape[:2], LANES, channels)
-        padded[:, :, :primitives] = weights
+        filled = padded(weights)
         out = g.new_empty(edges.n_atoms, tables.n_rows, channels)
-        _call(
+        call(
             "gto_message_forward", ctypes.c_int(channels), edges.struct(), tables.struct(), ctypes.c_int(primitives),
-            h.shape[1], g, harmonics, h, padded, out,
+            h.shape[1], g, harmonics, h, filled, out,
         )  # fmt: skip
-        ctx.save_for_backward(g, harmonics, h, padded)
+        ctx.save_for_backward(g, harmonics, h, filled)
         ctx.edges, ctx.tables, ctx.primitives = edges, tables, primitives
         return out
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, d_out: Tensor) -> Any:
-        g, harmonics, h, padded = ctx.saved_tensors
+        g, harmonics, h, filled = ctx.saved_tensors
         d_g, d_harmonics, d_h = torch.empty_like(g), torch.empty_like(harmonics), torch.empty_like(h)
-        d_weights = torch.empty_like(padded) if ctx.needs_input_grad[3] else None
-        _call(
-            "gto_message_backward", ctypes.c_int(padded.shape[3]), ctx.edges.struct(), ctx.tables.struct(),
-            ctypes.c_int(ctx.primitives), h.shape[1], g, harmonics, h, padded, d_out.contiguous(), d_g, d_harmonics,
+        d_weights = torch.empty_like(filled) if ctx.needs_input_grad[3] else None
+        call(
+            "gto_message_backward", ctypes.c_int(filled.shape[3]), ctx.edges.struct(), ctx.tables.struct(),
+            ctypes.c_int(ctx.primitives), h.shape[1], g, harmonics, h, filled, d_out.contiguous(), d_g, d_harmonics,
             d_h, d_weights,
         )  # fmt: skip
         return d_g, d_harmonics, d_h, None if d_weights is None else d_weights[:, :, : ctx.primitives], None, None
