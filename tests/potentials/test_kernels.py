@@ -1,5 +1,8 @@
 """The compiled kernels against plain torch: energies, forces, stress, features and gradients by the weights."""
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 import torch
@@ -40,6 +43,37 @@ def test_kernels_agree_with_torch(n_channels, l_message):
     plain = model(**batch, features=True)
     for name in plain:
         _close(fast[name], plain[name])
+
+
+@pytest.mark.parametrize("options", [{"linear_readout": True}, {"n_rounds": 1}, {"n_rounds": 3, "l_message": 1}])
+def test_every_shape_agrees_with_torch(options):
+    model = _model(**options)
+    batch = inputs([random_molecule(np.random.default_rng(seed)) for seed in range(9)], 4.0)
+    fast = model(**batch, features=True)
+    model.use_kernels = False
+    plain = model(**batch, features=True)
+    for name in plain:
+        _close(fast[name], plain[name], 1e-4)  # three rounds of random weights amplify rounding
+
+
+def test_changed_weights_are_noticed():
+    model = _model()
+    batch = inputs([random_molecule(np.random.default_rng(3))], 4.0)
+    before = model(**batch)["energy"]
+    with torch.no_grad():
+        model.rounds[0].readout.energy.mul_(2.0)
+    after = model(**batch)["energy"]
+    assert not torch.equal(before, after)
+    model.use_kernels = False
+    _close(after, model(**batch)["energy"])
+
+
+def test_copies_and_pickles_evaluate_on_their_own():
+    model = _model()
+    batch = inputs([random_molecule(np.random.default_rng(4))], 4.0)
+    expected = model(**batch)["forces"]
+    for other in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        assert torch.equal(other(**batch)["forces"], expected)
 
 
 def test_gradients_by_the_weights_agree_with_torch():

@@ -110,7 +110,7 @@ class Workspace {
     }
 
   private:
-    static constexpr int64_t MOST = int64_t(1) << 26; // floats, 256 MB
+    static constexpr int64_t MOST = int64_t(1) << 28; // floats, 1 GB
     std::vector<float> kept_;
     std::vector<std::unique_ptr<float[]>> spilt_;
     int64_t used_ = 0, wanted_ = 0;

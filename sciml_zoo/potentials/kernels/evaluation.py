@@ -76,6 +76,9 @@ def can_evaluate(n_hidden: int) -> bool:
 
     Args:
         n_hidden: the width.
+
+    Returns:
+        Whether it is a multiple of 16, and at most 256.
     """
     return n_hidden % native.LANES == 0 and n_hidden <= _MOST_HIDDEN
 
@@ -100,7 +103,7 @@ class Evaluation:
             self._network = self._describe(model)
 
     def __reduce__(self) -> tuple[type, tuple[()]]:
-        """Copies and pickles of a model make their own: this becomes None."""
+        """Returns how to copy and to pickle: as None, since every model makes its own."""
         return type(None), ()
 
     def _state_of_weights(self) -> list[tuple[int, int]]:
@@ -113,7 +116,7 @@ class Evaluation:
         ]
 
     def holds(self) -> bool:
-        """Says whether the model's weights are still those that were copied."""
+        """Returns whether the model's weights are still those that were copied."""
         return self._state == self._state_of_weights()
 
     def __call__(self, vectors: Tensor, edges: native.EdgeList) -> tuple[Tensor, Tensor, Tensor]:

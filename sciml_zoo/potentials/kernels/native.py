@@ -73,6 +73,8 @@ class EdgeList:
 
 
 class ProductStruct(ctypes.Structure):
+    """``Products`` of gto.cpp."""
+
     _fields_ = (
         ("rows", ctypes.c_int64),
         ("terms", ctypes.c_int64),
@@ -86,6 +88,8 @@ class ProductStruct(ctypes.Structure):
 
 
 class CouplingStruct(ctypes.Structure):
+    """``Couplings`` of gto.cpp."""
+
     _fields_ = (
         ("paths", ctypes.c_int64),
         ("rows", ctypes.c_int64),
