@@ -17,6 +17,7 @@ NEEDED = (
             "dynamics",
             "bond_scan",
             "stress",
+            "uncertainty",
             "selection",
             "calculator",
             "engines",
@@ -51,6 +52,7 @@ def measured(results: dict[str, Any]) -> list[Row]:
         *_scaling(found["scaling"]),
         *_dynamics(found["dynamics"]),
         *_bonds(found["bond_scan"]["molecules"]),
+        *_uncertainty(found["uncertainty"]["systems"]),
         *_selection(found["selection"]),
         *_exactness(found),
         (step, f"{overhead['overhead_percent']:+.1f} %", "training.overhead"),
@@ -145,6 +147,13 @@ def _bonds(molecules: dict[str, Any]) -> list[Row]:
     return [
         ("bonds pressed to 0.6 and torn to 3 Å: those with one minimum", ", ".join(figures), "potentials.bond_scan")
     ]
+
+
+def _uncertainty(systems: dict[str, Any]) -> list[Row]:
+    mixed = next(row for row in systems["acac"]["sets"] if row["set"] == "300 K and 600 K")
+    what = "uncertainty, acetylacetone at 300 and 600 K: error over expected; rank correlation, atoms / structures"
+    figure = f"{mixed['ratio']:.2f}; {mixed['spearman_atoms']:.2f} / {mixed['spearman_structures']:.2f}"
+    return [(what, figure, "potentials.uncertainty")]
 
 
 def _selection(found: dict[str, Any]) -> list[Row]:
