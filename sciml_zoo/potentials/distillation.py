@@ -63,15 +63,12 @@ class DistillationConfig:
                 raise InputError(f"distillation.{name} must be positive, got {getattr(self, name)}")
 
 
-def load_teachers(
-    config: DistillationConfig, elements: Sequence[int], device: str | torch.device = "cpu"
-) -> list[Potential]:
+def load_teachers(config: DistillationConfig, elements: Sequence[int]) -> list[Potential]:
     """Loads the teachers.
 
     Args:
         config: names them.
         elements: of the data, which they must know.
-        device: where they compute.
 
     Returns:
         The potentials.
@@ -81,7 +78,7 @@ def load_teachers(
     """
     teachers = []
     for name in config.teachers:
-        teacher = load_model(name, device=device)
+        teacher = load_model(name)
         if not isinstance(teacher, Potential):
             raise InputError(f"distillation.teachers: {name} is not an interatomic potential")
         teacher.check_elements(elements, f"distillation.teachers: {name}")
@@ -185,6 +182,5 @@ def _mean_of(teachers: Sequence[Potential], batch: list[Atoms], *, stress: bool)
     for teacher in teachers:
         if teacher.cutoff not in graphs:
             graphs[teacher.cutoff] = model_inputs(collate([to_graph(atoms, teacher.cutoff) for atoms in batch]))
-        device = teacher.shifts.device
-        outputs.append(teacher(**{name: v.to(device) for name, v in graphs[teacher.cutoff].items()}, stress=stress))
-    return {name: np.mean([output[name].double().cpu().numpy() for output in outputs], axis=0) for name in outputs[0]}
+        outputs.append(teacher(**graphs[teacher.cutoff], stress=stress))
+    return {name: np.mean([output[name].double().numpy() for output in outputs], axis=0) for name in outputs[0]}

@@ -29,6 +29,7 @@ from e3nn import o3
 from torch import Tensor, nn
 
 from sciml_zoo.potentials.kernels import native
+from sciml_zoo.potentials.kernels.tables import LANES
 from sciml_zoo.potentials.pairs import PairTable
 
 __all__ = ["GTOActivation", "SolidHarmonics", "contraction", "cosine_cutoff", "smooth_cutoff"]
@@ -185,7 +186,7 @@ class GTOActivation(nn.Module):
     def has_kernel(self) -> bool:
         """Whether the C++ kernels know this basis."""
         known = self.radial == "gto" and self.cutoff_function == "smooth" and self.solid_harmonics.l_max == 3
-        return known and len(self.powers) <= native.LANES
+        return known and len(self.powers) <= LANES
 
     def primitives(self, squared_distance: Tensor, pair: Tensor) -> Tensor:
         """Evaluates N r^(2k) exp(−α r²).

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from sciml_zoo.potentials.gto import contraction
 from sciml_zoo.potentials.kernels import native
+from sciml_zoo.potentials.kernels.tables import EdgeList, MessageTables
 from sciml_zoo.potentials.pairs import PairTable
 from sciml_zoo.potentials.products import L_MAX, coupling, even_paths
 from sciml_zoo.potentials.scales import UnitRms
@@ -62,7 +63,7 @@ class Message(nn.Module):
         self.mix = nn.ParameterList(
             nn.Parameter(torch.randn(n * n_channels, n_channels) / (n * n_channels) ** 0.5) for n in counts
         )
-        self.tables = native.MessageTables.of(self.dense, self.path)
+        self.tables = MessageTables.of(self.dense, self.path)
 
     def scaled_radial(self, dtype: torch.dtype) -> Tensor:
         """Returns the contractions of all pairs with their factors and scales, [pairs, paths, P, C].
@@ -78,7 +79,7 @@ class Message(nn.Module):
         harmonics: Tensor,
         shown: Tensor,
         density: Tensor,
-        edges: native.EdgeList,
+        edges: EdgeList,
         *,
         fast: bool = False,
     ) -> Tensor:

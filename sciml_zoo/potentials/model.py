@@ -13,6 +13,7 @@ from sciml_zoo.errors import InputError
 from sciml_zoo.potentials.gto import GTOActivation, contraction
 from sciml_zoo.potentials.kernels import native
 from sciml_zoo.potentials.kernels.evaluation import Evaluation, can_evaluate
+from sciml_zoo.potentials.kernels.tables import CHANNELS, EdgeList
 from sciml_zoo.potentials.messages import Message
 from sciml_zoo.potentials.pairs import PairTable
 from sciml_zoo.potentials.potential import Potential
@@ -104,6 +105,7 @@ class _Readout(nn.Module):
     def __init__(self, n_species: int, n_in: int, n_hidden: int, *, linear: bool = False) -> None:
         super().__init__()
         self.linear = linear
+        self.correction = _CORRECTION if linear else 1.0
         self.first = nn.Linear(n_in, n_hidden)
         self.second = nn.Linear(n_hidden, n_hidden)
         self.species_bias = nn.Parameter(torch.zeros(n_species, n_hidden))
@@ -112,11 +114,9 @@ class _Readout(nn.Module):
     def forward(self, invariants: Tensor, species: Tensor) -> tuple[Tensor, Tensor]:
         """Returns energies [N] and hidden features [N, n_hidden] of invariants [N, n_in]."""
         hidden = self.first(invariants) + self.species_bias[species]
-        if self.linear:
-            hidden = hidden + _CORRECTION * F.silu(self.second(hidden))
-        else:
+        if not self.linear:
             hidden = F.silu(hidden)
-            hidden = hidden + F.silu(self.second(hidden))
+        hidden = hidden + self.correction * F.silu(self.second(hidden))
         return (hidden * self.energy[species]).sum(-1), hidden
 
 
@@ -136,7 +136,7 @@ class _Density(nn.Module):
         """Returns the contractions of all pairs with their factors and scales, [pairs, degrees, P, C]."""
         return self.contraction() * (self.per_degree / self.scale.rms[:, None]).to(dtype)[:, :, None]
 
-    def forward(self, g: Tensor, harmonics: Tensor, edges: native.EdgeList, *, fast: bool) -> Tensor:
+    def forward(self, g: Tensor, harmonics: Tensor, edges: EdgeList, *, fast: bool) -> Tensor:
         """Returns densities [N, lm, C] of primitives [E, P] and harmonics [E, lm]."""
         weights = self.scaled(g.dtype)
         if fast:
@@ -254,7 +254,7 @@ class GTOPotential(Potential):
         Returns:
             Energies [N] and features [N, n_rounds · n_hidden].
         """
-        edges = native.EdgeList(edge_index, species, len(self.elements))
+        edges = EdgeList(edge_index, species, len(self.elements))
         g, harmonics = self.gto(vectors, edges.pair, fast=fast)
         density = self.density(g, harmonics, edges, fast=fast)
         energy, hidden, shown = self.rounds[0](density, species, fast=fast)
@@ -281,12 +281,12 @@ class GTOPotential(Potential):
             return None
         if self._evaluation is None or not self._evaluation.holds():
             self._evaluation = Evaluation(self)
-        return self._evaluation(vectors, native.EdgeList(edge_index, species, len(self.elements)))
+        return self._evaluation(vectors, EdgeList(edge_index, species, len(self.elements)))
 
     @property
     def has_kernels(self) -> bool:
         """Whether the C++ kernels know this shape."""
-        return self.gto.has_kernel and self.config.n_channels in native.CHANNELS
+        return self.gto.has_kernel and self.config.n_channels in CHANNELS
 
 
 @register_model("radial_potential", config=RadialConfig, domain="potentials", golden_tolerance=_GOLDEN_TOLERANCE)
@@ -325,7 +325,7 @@ class RadialPotential(Potential):
         Returns:
             Energies [N] and features [N, n_hidden].
         """
-        edges = native.EdgeList(edge_index, species, len(self.elements))
+        edges = EdgeList(edge_index, species, len(self.elements))
         g, harmonics = self.gto(vectors, edges.pair)
         density = self.density(g, harmonics, edges, fast=False)
         return self.readout(density.squeeze(1), species)

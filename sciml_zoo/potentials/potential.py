@@ -120,9 +120,10 @@ class Potential(nn.Module, ABC):
             return {"energy": energy, "features": seen.detach()} if features else {"energy": energy}
         if not self.training:
             with torch.no_grad():
-                found = self._in_one_call(z, pos, edge_index, edge_shift, batch, cell, stress=stress, features=features)
+                vectors = pos[edge_index[0]] + edge_shift - pos[edge_index[1]]
+                found = self._in_one_call(z, vectors, edge_index, batch, cell, stress=stress)
             if found is not None:
-                return found
+                return found if features else {name: found[name] for name in found if name != "features"}
         with torch.enable_grad():
             if not pos.requires_grad:
                 pos = pos.detach().requires_grad_()
@@ -156,43 +157,25 @@ class Potential(nn.Module, ABC):
         return None
 
     def _in_one_call(
-        self,
-        z: Tensor,
-        pos: Tensor,
-        edge_index: Tensor,
-        edge_shift: Tensor,
-        batch: Tensor,
-        cell: Tensor,
-        *,
-        stress: bool,
-        features: bool,
+        self, z: Tensor, vectors: Tensor, edge_index: Tensor, batch: Tensor, cell: Tensor, *, stress: bool
     ) -> dict[str, Tensor] | None:
-        """Returns what :meth:`forward` does, by :meth:`slopes`; None where there is no such thing."""
-        if self.zbl is not None or not (self.use_kernels and self.has_kernels):
+        """Returns what :meth:`forward` does, with features, by :meth:`slopes`; None where there is no such thing."""
+        if self.zbl is not None or not self._use_fast(vectors):
             return None
-        neighbour, centre = edge_index
-        vectors = pos[neighbour] + edge_shift - pos[centre]
-        species, rounded = self._species(z), vectors.to(self._dtype)
-        if not kernels_available(rounded):
-            return None
-        if bool((centre[1:] < centre[:-1]).any()):
-            order = centre.argsort(stable=True)
-            edge_index, vectors, rounded = edge_index[:, order], vectors[order], rounded[order]
-            neighbour, centre = edge_index
-        found = self.slopes(species, rounded, edge_index)
+        species = self._species(z)
+        edge_index, vectors = _by_central_atom(edge_index, vectors)
+        found = self.slopes(species, vectors.to(self._dtype), edge_index)
         if found is None:
             return None
         atomic, seen, slopes = found
-        slopes = self.scale * slopes
-        energy = self.scale * atomic.double() + self.shifts[species]
-        total = torch.zeros(cell.shape[0], dtype=torch.float64).index_add_(0, batch, energy)
-        pull = slopes.to(pos.dtype)
-        forces = torch.zeros_like(pos).index_add_(0, centre, pull).index_add_(0, neighbour, pull, alpha=-1)
-        output = {"energy": total, "forces": forces}
+        neighbour, centre = edge_index
+        pull = (self.scale * slopes).to(vectors.dtype)
+        forces = vectors.new_zeros(len(z), 3).index_add_(0, centre, pull).index_add_(0, neighbour, pull, alpha=-1)
+        output = {"energy": self._total(atomic, species, batch, len(cell)), "forces": forces, "features": seen}
         if stress:
-            strained = (vectors[:, :, None] * slopes[:, None, :]).to(cell.dtype)
+            strained = (vectors[:, :, None] * pull[:, None, :]).to(cell.dtype)
             output["stress"] = _stress(torch.zeros_like(cell).index_add_(0, batch[centre], strained), cell)
-        return output | ({"features": seen} if features else {})
+        return output
 
     def energies(
         self, z: Tensor, pos: Tensor, edge_index: Tensor, edge_shift: Tensor, batch: Tensor, n_structures: int
@@ -218,17 +201,24 @@ class Potential(nn.Module, ABC):
     ) -> tuple[Tensor, Tensor]:
         """Returns energies [G] and features [N, F]; with ``once`` they will not be differentiated twice."""
         species = self._species(z)
+        fast = once and self._use_fast(vectors)
+        if fast:
+            edge_index, vectors = _by_central_atom(edge_index, vectors)
         vectors = vectors.to(self._dtype)
-        fast = once and self.use_kernels and self.has_kernels and kernels_available(vectors)
-        if fast and bool((edge_index[1, 1:] < edge_index[1, :-1]).any()):
-            order = edge_index[1].argsort(stable=True)
-            edge_index, vectors = edge_index[:, order], vectors[order]
         atomic, seen = self.atomic_energies(species, vectors, edge_index, fast=fast)
-        atomic = self.scale * atomic.double() + self.shifts[species]
+        total = self._total(atomic, species, batch, n_structures)
         if self.zbl is not None:
-            atomic = atomic + self.zbl(species, (vectors * vectors).sum(-1), edge_index).double()
+            repulsion = self.zbl(species, (vectors * vectors).sum(-1), edge_index).double()
+            total = total.index_add(0, batch, repulsion)
+        return total, seen
+
+    def _use_fast(self, vectors: Tensor) -> bool:
+        return self.use_kernels and self.has_kernels and kernels_available(vectors.device, self._dtype)
+
+    def _total(self, atomic: Tensor, species: Tensor, batch: Tensor, n_structures: int) -> Tensor:
+        """Returns energies [G], eV, of the network's atomic ones."""
         total = torch.zeros(n_structures, dtype=torch.float64, device=atomic.device)
-        return total.index_add(0, batch, atomic), seen
+        return total.index_add(0, batch, self.scale * atomic.double() + self.shifts[species])
 
     def _species(self, z: Tensor) -> Tensor:
         species = self.species_of[z]
@@ -299,6 +289,15 @@ class Potential(nn.Module, ABC):
                 known = ", ".join(chemical_symbols[n] for n in self.elements)
                 symbol = chemical_symbols[number]
                 raise InputError(f"{where}, atom {index}: the model does not know {symbol}; it was trained on {known}")
+
+
+def _by_central_atom(edge_index: Tensor, vectors: Tensor) -> tuple[Tensor, Tensor]:
+    """Returns edges sorted by central atom, as the kernels want them."""
+    centre = edge_index[1]
+    if bool((centre[1:] < centre[:-1]).any()):
+        order = centre.argsort(stable=True)
+        return edge_index[:, order], vectors[order]
+    return edge_index, vectors
 
 
 def _stress(by_strain: Tensor, cell: Tensor) -> Tensor:

@@ -23,6 +23,7 @@ from e3nn import o3
 from torch import Tensor, nn
 
 from sciml_zoo.potentials.kernels import native
+from sciml_zoo.potentials.kernels.tables import ProductTables
 from sciml_zoo.potentials.scales import UnitRms
 
 __all__ = ["L_MAX", "ChannelProduct", "EquivariantLinear", "Path", "coupling", "degree_of_component", "even_paths"]
@@ -128,7 +129,7 @@ class ChannelProduct(nn.Module):
         block[self.component] = torch.tensor([block_of[targets[index]] for index, _ in rows])
         self.scale = UnitRms(block)
         self.register_buffer("block_of_path", torch.tensor([block_of[t] for t in targets]), persistent=False)
-        self.tables = native.ProductTables.of(self.dense, self.path, self.component, same=same)
+        self.tables = ProductTables.of(self.dense, self.path, self.component, same=same)
 
     def forward(self, left: Tensor, right: Tensor, *, fast: bool = False) -> Tensor:
         """Multiplies.

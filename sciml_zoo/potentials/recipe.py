@@ -157,10 +157,11 @@ def prepare(recipe: GTORecipe | RadialRecipe) -> PreparedTraining[GTORecipe | Ra
     cutoff = _choose_cutoff(train) if shape.cutoff is None else shape.cutoff
     model_config = dataclasses.replace(shape, elements=elements, cutoff=cutoff)
     torch.manual_seed(recipe.seed)
-    model: Potential = start or (
-        GTOPotential(model_config) if isinstance(model_config, GTOConfig) else RadialPotential(model_config)
-    )
-    if start is None:
+    model: Potential
+    if start is not None:
+        model = start
+    else:
+        model = GTOPotential(model_config) if isinstance(model_config, GTOConfig) else RadialPotential(model_config)
         shifts, scale = _shifts_and_scale(train, elements, recipe.data)
         model.shifts.copy_(torch.from_numpy(shifts))
         model.scale.fill_(scale)

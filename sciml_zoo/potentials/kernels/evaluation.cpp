@@ -55,7 +55,7 @@ inline float silu_slope(float x) {
 constexpr int DEGREES = 4;
 constexpr int TOGETHER = 8;           // atoms whose readout shares a pass over the weights
 constexpr int SQUARES = HARMONICS;    // first invariant of a square
-constexpr float CORRECTION = 0.3f;
+constexpr int64_t MOST_HIDDEN = 256;  // width of a readout, as evaluation.py knows it
 
 struct Product {
     Products tables;
@@ -71,6 +71,7 @@ struct Round {
     const float *second, *second_t;      // [H, H]
     const float *second_bias;            // [H]
     const float *energy;                 // [elements, H]
+    float correction;                    // factor of what is not linear in hidden features
     int64_t linear, l_message;           // l_message < 0 in the last round, which has none of the following
     const float *scalars, *scalars_t;    // [H, C]
     const float *scalars_bias;           // [C]
@@ -152,7 +153,7 @@ void round_forward(const Network &net, const Round &round, const Edges &edges, S
     for (int64_t group = 0; group < groups; ++group) {
         const int64_t i0 = group * TOGETHER, n = std::min<int64_t>(TOGETHER, N - i0);
         float *first = s.first + i0 * H, *second = s.second + i0 * H;
-        float inner[TOGETHER * 256];
+        float inner[TOGETHER * MOST_HIDDEN];
         for (int64_t i = 0; i < n; ++i) std::memcpy(first + i * H, round.first_bias + edges.species[i0 + i] * H, sizeof(float) * H);
         int64_t block = 0;
         for (const Part &part : parts) {
@@ -167,7 +168,7 @@ void round_forward(const Network &net, const Round &round, const Edges &edges, S
             const float *weight = round.energy + edges.species[i0 + i] * H;
             float total = 0.0f;
             for (int64_t k = 0; k < H; ++k) {
-                hidden[k] = inner[i * H + k] + (round.linear ? CORRECTION : 1.0f) * silu(second[i * H + k]);
+                hidden[k] = inner[i * H + k] + round.correction * silu(second[i * H + k]);
                 total += hidden[k] * weight[k];
             }
             energy[i0 + i] += total;
@@ -236,10 +237,10 @@ void round_backward(const Network &net, const Round &round, const Edges &edges, 
     for (int64_t group = 0; group < groups; ++group) {
         const int64_t i0 = group * TOGETHER, n = std::min<int64_t>(TOGETHER, N - i0);
         const float *first = s.first + i0 * H, *second = s.second + i0 * H;
-        float outer[TOGETHER * 256], inner[TOGETHER * 256];
+        float outer[TOGETHER * MOST_HIDDEN], inner[TOGETHER * MOST_HIDDEN];
         for (int64_t i = 0; i < n; ++i) std::memcpy(outer + i * H, round.energy + edges.species[i0 + i] * H, sizeof(float) * H);
         if (d_shown) multiply(n, C, H, d_shown + i0 * M * C, M * C, round.scalars_t, H, outer, H, true);
-        for (int64_t k = 0; k < n * H; ++k) inner[k] = (round.linear ? CORRECTION : 1.0f) * outer[k] * silu_slope(second[k]);
+        for (int64_t k = 0; k < n * H; ++k) inner[k] = round.correction * outer[k] * silu_slope(second[k]);
         multiply(n, H, H, inner, H, round.second_t, H, outer, H, true);
         if (!round.linear)
             for (int64_t k = 0; k < n * H; ++k) outer[k] *= silu_slope(first[k]);

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from sciml_zoo.potentials.kernels import native
+from sciml_zoo.potentials.kernels.tables import LANES, CouplingStruct, EdgeList, ProductStruct, basis_tables, padded
 
 __all__ = ["Evaluation", "can_evaluate"]
 
@@ -17,7 +18,7 @@ _MOST_HIDDEN = 256
 
 class _Product(ctypes.Structure):
     _fields_ = (
-        ("tables", native.ProductStruct),
+        ("tables", ProductStruct),
         ("paths", ctypes.c_int64),
         ("size", ctypes.c_int64),
         ("weights", _pointer),
@@ -38,6 +39,7 @@ class _Round(ctypes.Structure):
         ("second_t", _pointer),
         ("second_bias", _pointer),
         ("energy", _pointer),
+        ("correction", ctypes.c_float),
         ("linear", ctypes.c_int64),
         ("l_message", ctypes.c_int64),
         ("scalars", _pointer),
@@ -45,7 +47,7 @@ class _Round(ctypes.Structure):
         ("scalars_bias", _pointer),
         ("vectors", _pointer * (_DEGREES - 1)),
         ("vectors_t", _pointer * (_DEGREES - 1)),
-        ("couplings", native.CouplingStruct),
+        ("couplings", CouplingStruct),
         ("radial", _pointer),
         ("row", _pointer),
         ("degree", _pointer),
@@ -80,7 +82,7 @@ def can_evaluate(n_hidden: int) -> bool:
     Returns:
         Whether it is a multiple of 16, and at most 256.
     """
-    return n_hidden % native.LANES == 0 and n_hidden <= _MOST_HIDDEN
+    return n_hidden % LANES == 0 and n_hidden <= _MOST_HIDDEN
 
 
 class Evaluation:
@@ -119,7 +121,7 @@ class Evaluation:
         """Returns whether the model's weights are still those that were copied."""
         return self._state == self._state_of_weights()
 
-    def __call__(self, vectors: Tensor, edges: native.EdgeList) -> tuple[Tensor, Tensor, Tensor]:
+    def __call__(self, vectors: Tensor, edges: EdgeList) -> tuple[Tensor, Tensor, Tensor]:
         """Evaluates the network.
 
         Args:
@@ -167,7 +169,7 @@ class Evaluation:
         found.first_bias = self._keep(readout.first.bias + readout.species_bias)
         found.second_bias = self._keep(readout.second.bias)
         found.energy = self._keep(readout.energy)
-        found.linear = int(readout.linear)
+        found.correction, found.linear = readout.correction, int(readout.linear)
         found.l_message = -1
         if message is None:
             return found
@@ -179,7 +181,7 @@ class Evaluation:
             found.vectors[index], found.vectors_t[index] = self._keep(matrix), self._keep(matrix.mT)
         self._kept.append(message.tables)
         found.couplings = message.tables.struct()
-        found.radial = self._keep(native.padded(message.scaled_radial(torch.float32)))
+        found.radial = self._keep(padded(message.scaled_radial(torch.float32)))
         sizes = torch.tensor(message.sizes)
         found.row = self._keep(sizes.cumsum(0) - sizes)
         found.degree = self._keep(torch.tensor(message.degrees))
@@ -189,8 +191,8 @@ class Evaluation:
         return found
 
     def _describe(self, model: Any) -> _Network:
-        power, log_norm, exponent = native.basis_tables(model.gto.log_exponents, model.gto.powers)
-        density = native.padded(model.density.scaled(torch.float32))
+        power, log_norm, exponent = basis_tables(model.gto.log_exponents, model.gto.powers)
+        density = padded(model.density.scaled(torch.float32))
         return _Network(
             len(model.rounds),
             model.config.n_hidden,
